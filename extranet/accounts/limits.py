@@ -1,0 +1,100 @@
+"""How often signing in may be tried: per account, per known browser, per address."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from sqlalchemy.orm import Session
+
+from tenants.keys import TenantKeys
+from tenants.registry import Registry
+from tenants.throttle import Limit, refund, reserve, reset, sweep
+
+_QUARTER = 15 * 60
+_DAY = 24 * 3600
+_FOREVER = 100 * 365 * _DAY
+_PURPOSE = "throttle"
+
+# A stranger's five failures never lock out the owner, whose own browser has a count of its own.
+_ACCOUNT_ATTEMPTS = 5
+_BROWSER_ATTEMPTS = 10
+# NIST allows 100 failures in a row before a password stops working; half of that leaves room for two readings.
+_ACCOUNT_ATTEMPTS_IN_A_ROW = 50
+_ADDRESS_ATTEMPTS = 20
+_ADDRESS_ATTEMPTS_A_DAY = 100
+
+LONGEST_RETRY_AFTER = _QUARTER
+"""What a refused visitor is told at most: the true figure would tell how long an account has been under attack."""
+
+
+def account_limits(keys: TenantKeys, account: str) -> list[Limit]:
+    """Return the limits on one account from browsers it has not signed in with before."""
+    return [
+        Limit(keys.mac(_PURPOSE, f"account/{account}".encode()), _ACCOUNT_ATTEMPTS, _QUARTER),
+        Limit(keys.mac(_PURPOSE, f"row/{account}".encode()), _ACCOUNT_ATTEMPTS_IN_A_ROW, _FOREVER),
+    ]
+
+
+def browser_limits(keys: TenantKeys, browser_id: str) -> list[Limit]:
+    """Return the limit on one account from one browser it knows."""
+    return [Limit(keys.mac(_PURPOSE, f"browser/{browser_id}".encode()), _BROWSER_ATTEMPTS, _QUARTER)]
+
+
+def reauthentication_limits(keys: TenantKeys, user_id: str) -> list[Limit]:
+    """Return the limit on confirming a password inside a login."""
+    return [Limit(keys.mac(_PURPOSE, f"confirm/{user_id}".encode()), _BROWSER_ATTEMPTS, _QUARTER)]
+
+
+def reserve_all(db: Session, limits: Iterable[Limit], now: int) -> int:
+    """Reserve one attempt in every bucket; return 0, or the seconds to wait."""
+    return max(reserve(db, limit, now) for limit in limits)
+
+
+def refund_all(db: Session, limits: Iterable[Limit]) -> None:
+    """Give back attempts that were never made."""
+    for limit in limits:
+        refund(db, limit)
+
+
+def reset_all(db: Session, limits: Iterable[Limit]) -> None:
+    """Forget the failures of somebody who has proved who they are."""
+    for limit in limits:
+        reset(db, limit)
+
+
+class AddressLimits:
+    """Attempts by client address over all tenants, counted in the registry. Addresses are stored as MACs."""
+
+    def __init__(self, registry: Registry, keys: TenantKeys) -> None:
+        self._registry = registry
+        self._keys = keys
+
+    def reserve(self, address: str, now: int) -> int:
+        """Reserve one attempt for an address; return 0, or the seconds to wait."""
+        with self._registry.writing() as connection:
+            if now % 997 == 0:
+                sweep(connection, now)
+            return max(reserve(connection, limit, now) for limit in self._limits(address))
+
+    def refund(self, address: str) -> None:
+        """Give an attempt back: it succeeded, or was never made. Others' failures at the address still count."""
+        with self._registry.writing() as connection:
+            for limit in self._limits(address):
+                refund(connection, limit)
+
+    def _limits(self, address: str) -> list[Limit]:
+        network = network_of(address).encode()
+        return [
+            Limit(self._keys.mac(_PURPOSE, b"address/" + network), _ADDRESS_ATTEMPTS, _QUARTER),
+            Limit(self._keys.mac(_PURPOSE, b"address-day/" + network), _ADDRESS_ATTEMPTS_A_DAY, _DAY),
+        ]
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the /64 an IPv6 customer is given. "" stays ""."""
+    if not address:
+        return ""
+    parsed = ipaddress.ip_address(address)
+    prefix = 32 if parsed.version == 4 else 64
+    return str(ipaddress.ip_network((parsed, prefix), strict=False))

@@ -1,0 +1,212 @@
+"""Logins and known browsers: starting, listing and ending them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from extranet.accounts.browsers import describe_browser
+from extranet.errors import Invalid, NotFound
+from extranet.i18n import gettext as _
+from extranet.models import KnownBrowser, Login, User
+from extranet.models.base import new_id, utc_now
+from extranet.models.login import hash_secret
+from extranet.security_log.events import Event
+from extranet.security_log.operations import record
+from extranet.security_log.origin import Origin, printable
+
+ABSOLUTE_LIFE = timedelta(hours=12)
+IDLE_LIFE = timedelta(minutes=60)
+BROWSER_LIFE = timedelta(days=100)
+_MOST_LOGINS = 20
+_LONGEST_BROWSER_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class StartedLogin:
+    """What a browser gets after signing in: the login's secret and the device's id, for its two cookies."""
+
+    user_id: str
+    secret: bytes
+    device: bytes
+
+
+def start_login(db: Session, user: User, device: bytes, origin: Origin) -> StartedLogin:
+    """Start a login for a user who has proved who they are. ``device`` is b"" for a browser never seen."""
+    now = utc_now()
+    device = device or secrets.token_bytes(16)
+    browser = _recognise(db, user, device, origin, now)
+    _end_surplus(db, user, origin)
+    secret = secrets.token_bytes(32)
+    db.add(
+        Login(
+            secret_hash=hash_secret(secret),
+            user_id=user.id,
+            browser_id=browser.id,
+            started_at=now,
+            last_seen_at=now,
+            expires_at=now + ABSOLUTE_LIFE,
+            address=origin.address,
+            user_agent=printable(origin.user_agent),
+        )
+    )
+    return StartedLogin(user.id, secret, device)
+
+
+def find_known_browser(db: Session, user: User, device: bytes) -> KnownBrowser | None:
+    """Return the row of a browser this user has signed in with in the last 100 days, or None for a stranger's."""
+    if not device:
+        return None
+    browser = _browser_row(db, user, device)
+    if browser is None or browser.forgotten_at is not None or browser.expires_at <= utc_now():
+        return None
+    return browser
+
+
+def active_logins(db: Session, user_id: str) -> Sequence[Login]:
+    """Return a user's living logins, the latest used first."""
+    now = utc_now()
+    alive = select(Login).where(
+        Login.user_id == user_id,
+        Login.ended_at.is_(None),
+        Login.expires_at > now,
+        Login.last_seen_at > now - IDLE_LIFE,
+    )
+    return db.scalars(alive.order_by(Login.last_seen_at.desc())).all()
+
+
+def last_sign_in(db: Session, user_id: str, *, but: str) -> Login | None:
+    """Return the latest login before the one in use, living or ended; None at the first sign-in."""
+    earlier = select(Login).where(Login.user_id == user_id, Login.id != but)
+    return db.scalars(earlier.order_by(Login.started_at.desc()).limit(1)).one_or_none()
+
+
+def known_browsers(db: Session, user_id: str) -> Sequence[KnownBrowser]:
+    """Return the browsers that are still recognised for a user, the latest used first."""
+    alive = select(KnownBrowser).where(
+        KnownBrowser.user_id == user_id, KnownBrowser.forgotten_at.is_(None), KnownBrowser.expires_at > utc_now()
+    )
+    return db.scalars(alive.order_by(KnownBrowser.last_seen_at.desc())).all()
+
+
+def end_login(db: Session, user_id: str, login_id: str, origin: Origin) -> None:
+    """End one of a user's own logins; raise NotFound."""
+    login = db.scalars(select(Login).where(Login.id == login_id, Login.user_id == user_id)).one_or_none()
+    if login is None:
+        raise NotFound("No such login.")
+    if login.ended_at is None:
+        _end(login, "ended")
+        record(db, Event.LOGIN_ENDED, origin, actor=user_id, details={"login": login.id})
+
+
+def end_logins(db: Session, user_id: str, reason: str, *, but: str = "") -> int:
+    """End all of a user's living logins except one; return how many ended."""
+    ended = [login for login in active_logins(db, user_id) if login.id != but]
+    for login in ended:
+        _end(login, reason)
+    return len(ended)
+
+
+def end_other_logins(db: Session, user_id: str, current_login_id: str, origin: Origin) -> int:
+    """End every login of a user but the one in use."""
+    count = end_logins(db, user_id, "ended", but=current_login_id)
+    record(db, Event.LOGIN_ENDED, origin, actor=user_id, details={"others": count})
+    return count
+
+
+def end_all_logins(db: Session, origin: Origin, actor: str) -> int:
+    """End every login of the tenant; return how many ended."""
+    alive = db.scalars(select(Login).where(Login.ended_at.is_(None), Login.expires_at > utc_now())).all()
+    for login in alive:
+        _end(login, "operator")
+    record(db, Event.ALL_SIGNED_OUT, origin, actor=actor, details={"count": len(alive)})
+    return len(alive)
+
+
+def sign_out(db: Session, user_id: str, login_id: str, origin: Origin) -> None:
+    """End the login in use."""
+    login = db.get(Login, login_id)
+    if login is not None and login.user_id == user_id and login.ended_at is None:
+        _end(login, "signed_out")
+        record(db, Event.SIGNED_OUT, origin, actor=user_id, details={"login": login_id})
+
+
+def renew_secret(db: Session, login_id: str) -> bytes:
+    """Give the login in use a new secret, so that a copy of the old cookie opens nothing. Return it."""
+    secret = secrets.token_bytes(32)
+    db.get_one(Login, login_id).secret_hash = hash_secret(secret)
+    return secret
+
+
+def rename_browser(db: Session, user_id: str, browser_id: str, name: str, origin: Origin) -> None:
+    """Give one of a user's known browsers a name of their own; raise NotFound or Invalid."""
+    browser = _own_browser(db, user_id, browser_id)
+    cleaned = printable(name, _LONGEST_BROWSER_NAME + 1).strip()
+    if not 1 <= len(cleaned) <= _LONGEST_BROWSER_NAME:
+        raise Invalid("name", _("A name has 1 to %(count)s characters.", count=_LONGEST_BROWSER_NAME))
+    if browser.name != cleaned:
+        browser.name = cleaned
+        record(db, Event.BROWSER_RENAMED, origin, actor=user_id, details={"browser": browser.id})
+
+
+def forget_browser(db: Session, user_id: str, browser_id: str, origin: Origin) -> None:
+    """Stop recognising a browser and end its logins; raise NotFound."""
+    browser = _own_browser(db, user_id, browser_id)
+    browser.forgotten_at = utc_now()
+    for login in active_logins(db, user_id):
+        if login.browser_id == browser.id:
+            _end(login, "forgotten")
+    record(db, Event.BROWSER_FORGOTTEN, origin, actor=user_id, details={"browser": browser.id})
+
+
+def forget_browsers(db: Session, user_id: str, *, but: str = "") -> None:
+    """Stop recognising all of a user's browsers except one."""
+    for browser in known_browsers(db, user_id):
+        if browser.id != but:
+            browser.forgotten_at = utc_now()
+
+
+def _recognise(db: Session, user: User, device: bytes, origin: Origin, now: datetime) -> KnownBrowser:
+    browser = _browser_row(db, user, device)
+    fresh = browser is None or browser.forgotten_at is not None or browser.expires_at <= now
+    if browser is None:
+        browser = KnownBrowser(id=new_id(), device_hash=hash_secret(device), user_id=user.id)
+        db.add(browser)
+    if fresh:
+        browser.name = describe_browser(origin.user_agent)
+        browser.first_seen_at = now
+        browser.forgotten_at = None
+    browser.last_seen_at = now
+    browser.expires_at = now + BROWSER_LIFE
+    if fresh:
+        record(db, Event.NEW_BROWSER, origin, actor=user.id, details={"browser": browser.id})
+    return browser
+
+
+def _browser_row(db: Session, user: User, device: bytes) -> KnownBrowser | None:
+    mine = (KnownBrowser.device_hash == hash_secret(device)) & (KnownBrowser.user_id == user.id)
+    return db.scalars(select(KnownBrowser).where(mine)).one_or_none()
+
+
+def _own_browser(db: Session, user_id: str, browser_id: str) -> KnownBrowser:
+    mine = (KnownBrowser.id == browser_id) & (KnownBrowser.user_id == user_id)
+    browser = db.scalars(select(KnownBrowser).where(mine, KnownBrowser.forgotten_at.is_(None))).one_or_none()
+    if browser is None:
+        raise NotFound("No such browser.")
+    return browser
+
+
+def _end_surplus(db: Session, user: User, origin: Origin) -> None:
+    for login in active_logins(db, user.id)[_MOST_LOGINS - 1 :]:
+        _end(login, "surplus")
+        record(db, Event.LOGIN_ENDED, origin, actor=user.id, details={"login": login.id, "surplus": True})
+
+
+def _end(login: Login, reason: str) -> None:
+    login.ended_at = utc_now()
+    login.end_reason = reason

@@ -1,0 +1,139 @@
+"""Passwords: the policy, the Argon2id hash, its seal, and how many may be hashed at once.
+
+The stored value is ``seal(argon2 string)`` bound to tenant and user: a hash copied to another row or tenant is noise.
+"""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from extranet.errors import Invalid, NoSlot
+from extranet.i18n import gettext as _
+from tenants.errors import BadSeal
+from tenants.keys import TenantKeys
+
+SHORTEST = 12
+# Hashing 10 MB costs 65 ms before Argon2 begins; nobody types a kilobyte.
+LONGEST_BYTES = 1024
+_WEAKEST_SCORE = 3
+_SCORED_CHARACTERS = 72
+_SLOT_WAIT_SECONDS = 2.0
+_PURPOSE = "password"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Argon2id parameters; memory in KiB. One lane: more only add contention on few cores."""
+
+    time: int = 3
+    memory: int = 32 * 1024
+    lanes: int = 1
+
+
+FLOOR = Cost(time=2, memory=19 * 1024)
+"""OWASP's minimum for Argon2id."""
+
+
+class Passwords:
+    """Hashes and verifies, at most ``slots`` at a time: worst-case memory is slots x cost, whatever the load."""
+
+    def __init__(self, cost: Cost, slots: int) -> None:
+        self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
+        self._slots = threading.BoundedSemaphore(slots)
+        # Verifying against this costs what a real one costs, so a stranger cannot time which names exist.
+        self._nobody = self._hasher.hash("nobody's password")
+
+    def hash(self, keys: TenantKeys, user_id: str, password: str) -> bytes:
+        """Return what to store for a user's password; raise NoSlot."""
+        with self._slot():
+            encoded = self._hasher.hash(_normalised(password))
+        return keys.seal(_PURPOSE, encoded.encode(), context=user_id.encode())
+
+    def verify(self, keys: TenantKeys, user_id: str, stored: bytes, password: str) -> bool:
+        """Tell whether ``password`` is the one stored. Takes the same time for a wrong one and for nobody (b"").
+
+        Raises NoSlot when all slots stay busy for two seconds.
+        """
+        encoded = self._open(keys, user_id, stored)
+        with self._slot():
+            matches = self._matches(encoded or self._nobody, password)
+            if encoded and self._hasher.check_needs_rehash(encoded):
+                # Older, cheaper parameters answer sooner, which would tell that the account exists.
+                self._matches(self._nobody, password)
+        return matches and bool(encoded)
+
+    def needs_rehash(self, keys: TenantKeys, user_id: str, stored: bytes) -> bool:
+        """Tell whether a stored hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(self._open(keys, user_id, stored))
+
+    def _open(self, keys: TenantKeys, user_id: str, stored: bytes) -> str:
+        if not stored:
+            return ""
+        try:
+            return keys.open(_PURPOSE, stored, context=user_id.encode()).decode()
+        except BadSeal:
+            return ""
+
+    def _matches(self, encoded: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(encoded, _normalised(password))
+        except (VerificationError, InvalidHashError):
+            return False
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=_SLOT_WAIT_SECONDS):
+            raise NoSlot("All password slots are busy.")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+
+@lru_cache(maxsize=1)
+def command_line_passwords() -> Passwords:
+    """Return hashing at full cost for a command, made when one first needs it: making it costs a hash."""
+    return Passwords(Cost(), slots=1)
+
+
+def too_long(password: str) -> bool:
+    """Tell whether a password is over the limit, before anything is computed from it."""
+    return len(password) > LONGEST_BYTES or len(password.encode("utf-8", "replace")) > LONGEST_BYTES
+
+
+def check_new_password(password: str, words: list[str]) -> None:
+    """Raise Invalid for a password that is too short, too long or easy to guess.
+
+    ``words`` are what a guesser of this person would try first: their names and the tenant's.
+    """
+    if too_long(password):
+        raise Invalid("password", _("This password is too long: at most %(count)s bytes.", count=LONGEST_BYTES))
+    if len(_normalised(password)) < SHORTEST:
+        raise Invalid("password", _("Use at least %(count)s characters.", count=SHORTEST))
+    if any(unicodedata.category(character) == "Cc" for character in password):
+        raise Invalid("password", _("A password holds no control characters."))
+    if _score(password, words) < _WEAKEST_SCORE:
+        raise Invalid(
+            "password", _("This password is easy to guess. Try four or five unrelated words, or a longer phrase.")
+        )
+
+
+def _score(password: str, words: list[str]) -> int:
+    # 40 ms to import, wanted only where a password is chosen.
+    from zxcvbn import zxcvbn
+
+    # zxcvbn grows with the square of the length: 67 ms at 72 characters.
+    score: int = zxcvbn(password[:_SCORED_CHARACTERS], user_inputs=[word for word in words if word])["score"]
+    return score
+
+
+def _normalised(password: str) -> str:
+    return unicodedata.normalize("NFC", password)

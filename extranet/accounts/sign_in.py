@@ -1,0 +1,143 @@
+"""Signing in: reserve an attempt, verify, start a login. Every refusal looks and takes the same."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from extranet.accounts.limits import (
+    LONGEST_RETRY_AFTER,
+    AddressLimits,
+    account_limits,
+    browser_limits,
+    refund_all,
+    reserve_all,
+    reset_all,
+)
+from extranet.accounts.logins import StartedLogin, find_known_browser, start_login
+from extranet.accounts.passwords import Passwords
+from extranet.errors import NoSlot, SignInRefused, TooManyAttempts
+from extranet.models import User, UserState
+from extranet.security_log.events import Event, Outcome
+from extranet.security_log.operations import record
+from extranet.security_log.origin import NOBODY, Origin
+from tenants.throttle import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What somebody typed, and the id their browser brought (b"" when it brought none)."""
+
+    name: str
+    password: str
+    device: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Whom the attempt is against: a user, or a name nobody has, treated alike."""
+
+    user_id: str
+    stored: bytes
+    limits: list[Limit]
+    trusted: bool
+
+
+def sign_in(
+    db: Session, passwords: Passwords, addresses: AddressLimits, attempt: Attempt, origin: Origin
+) -> StartedLogin:
+    """Sign somebody in, or raise SignInRefused, TooManyAttempts or NoSlot.
+
+    Commits before the password is verified: the reservation must count even if this process dies, and no
+    lock may be held for the 100 ms that takes.
+    """
+    account = _find_account(db, attempt)
+    _reserve(db, addresses, account, attempt, origin)
+    try:
+        matches = passwords.verify(db.info["keys"], account.user_id, account.stored, attempt.password)
+    except NoSlot:
+        _give_back(db, addresses, account, origin)
+        raise
+    user = _reload(db, account) if matches else None
+    if user is None:
+        record(
+            db,
+            Event.SIGN_IN_REFUSED,
+            origin,
+            subject=account.user_id or NOBODY,
+            outcome=Outcome.REFUSED,
+            typed="" if account.user_id else attempt.name,
+        )
+        db.commit()
+        raise SignInRefused("Name or password refused.")
+    return _welcome(db, passwords, addresses, account, user, attempt, origin)
+
+
+def _find_account(db: Session, attempt: Attempt) -> _Account:
+    name = attempt.name.strip().lower()
+    user = db.scalars(select(User).where(or_(User.username == name, User.email == name))).one_or_none()
+    keys = db.info["keys"]
+    if user is None:
+        return _Account("", b"", account_limits(keys, f"name/{name}"), trusted=False)
+    browser = find_known_browser(db, user, attempt.device)
+    stored = user.password if user.state == UserState.ACTIVE else b""
+    if browser is None:
+        return _Account(user.id, stored, account_limits(keys, user.id), trusted=False)
+    return _Account(user.id, stored, browser_limits(keys, browser.id), trusted=True)
+
+
+def _reserve(db: Session, addresses: AddressLimits, account: _Account, attempt: Attempt, origin: Origin) -> None:
+    now = int(time.time())
+    wait = reserve_all(db, account.limits, now)
+    # A known browser is not held against the office address it shares with a stranger's failures.
+    if not account.trusted:
+        wait = max(wait, addresses.reserve(origin.address, now))
+    if wait:
+        record(
+            db,
+            Event.SIGN_IN_THROTTLED,
+            origin,
+            subject=account.user_id or NOBODY,
+            outcome=Outcome.REFUSED,
+            typed="" if account.user_id else attempt.name,
+        )
+    db.commit()
+    if wait:
+        raise TooManyAttempts(min(wait, LONGEST_RETRY_AFTER))
+
+
+def _give_back(db: Session, addresses: AddressLimits, account: _Account, origin: Origin) -> None:
+    refund_all(db, account.limits)
+    db.commit()
+    if not account.trusted:
+        addresses.refund(origin.address)
+
+
+def _reload(db: Session, account: _Account) -> User | None:
+    # The account may have been disabled, or its password changed, while this one was being verified.
+    same = (User.id == account.user_id) & (User.state == UserState.ACTIVE) & (User.password == account.stored)
+    return db.scalars(select(User).where(same).execution_options(populate_existing=True)).one_or_none()
+
+
+def _welcome(
+    db: Session,
+    passwords: Passwords,
+    addresses: AddressLimits,
+    account: _Account,
+    user: User,
+    attempt: Attempt,
+    origin: Origin,
+) -> StartedLogin:
+    keys = db.info["keys"]
+    if passwords.needs_rehash(keys, user.id, user.password):
+        user.password = passwords.hash(keys, user.id, attempt.password)
+    reset_all(db, account.limits)
+    started = start_login(db, user, attempt.device, origin)
+    record(db, Event.SIGNED_IN, origin, actor=user.id, details={"factors": ["password"]})
+    db.commit()
+    if not account.trusted:
+        addresses.refund(origin.address)
+    return started

@@ -1,0 +1,166 @@
+"""Signing in and out, and accepting an invitation."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, make_response, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from extranet.accounts import operations
+from extranet.accounts.forms import InvitationForm, LoginForm
+from extranet.accounts.logins import sign_out
+from extranet.accounts.sign_in import Attempt, sign_in
+from extranet.errors import Invalid, InvitationRefused, NoSlot, SignInRefused, TooManyAttempts
+from extranet.i18n import gettext as _
+from extranet.i18n import ngettext
+from extranet.request import pages
+from extranet.request.access import public
+from extranet.request.cookies import Kind, remember_device, start_session
+from extranet.request.current import current
+from extranet.request.events import note
+from extranet.security_log.events import Event
+
+blueprint = Blueprint("accounts", __name__)
+
+# A path on this very host: one slash, then neither a second nor a backslash, and nothing a browser would drop.
+_LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
+
+
+@blueprint.get("/login")
+@public
+def login() -> Response:
+    """Show the sign-in page."""
+    if current.is_signed_in:
+        return redirect(local_path(request.args.get("next", "")), 303)
+    return _login_page(LoginForm())
+
+
+@blueprint.post("/login")
+@public
+def sign_in_now() -> Response:
+    """Sign in."""
+    form = LoginForm(request.form)
+    if not form.validate():
+        return _login_page(form, 422)
+    attempt = Attempt(form.username.data or "", form.password.data or "", current.state.device)
+    try:
+        started = sign_in(current.db, current.platform.passwords, current.platform.addresses, attempt, current.origin)
+    except SignInRefused:
+        form.reject("", _("That name and password do not open an account here."))
+        return _login_page(form, 422)
+    except TooManyAttempts as refused:
+        minutes = max(1, -(-refused.retry_after // 60))
+        form.reject(
+            "",
+            ngettext(
+                "Too many attempts. Please wait a minute and try again.",
+                "Too many attempts. Please wait %(num)s minutes and try again.",
+                minutes,
+            ),
+        )
+        return _login_page(form, 429, refused.retry_after)
+    except NoSlot as refused:
+        form.reject("", _("Many people are signing in at this moment. Please try again in a few seconds."))
+        return _login_page(form, 503, refused.retry_after)
+    _end_login_in_use()
+    start_session(Kind.LOGIN, started.secret)
+    remember_device(started.device)
+    return redirect(local_path(request.args.get("next", "")), 303)
+
+
+@blueprint.post("/logout")
+@public
+def logout() -> Response:
+    """End the login in use. Works, and says so, for a login that has already ended."""
+    _end_login_in_use()
+    start_session(Kind.ANONYMOUS, notice=pages.SIGNED_OUT)
+    response = redirect(url_for("accounts.login"), 303)
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+@blueprint.get("/invitation/<token>")
+@public
+def open_invitation(token: str) -> Response:
+    """Take the token out of the address bar, where it would linger in histories, into the sealed cookie."""
+    if current.is_signed_in:
+        return _bare("accounts/invitation_signed_in.html")
+    try:
+        operations.find_invited(current.db, token)
+    except InvitationRefused:
+        return _refuse_invitation()
+    start_session(Kind.INVITATION, operations.token_bytes(token))
+    response = redirect(url_for("accounts.invitation"), 303)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@blueprint.get("/invitation")
+@public
+def invitation() -> Response:
+    """Show the form that sets the first password."""
+    return _invitation_page(InvitationForm())
+
+
+@blueprint.post("/invitation")
+@public
+def accept_invitation() -> Response:
+    """Set the first password."""
+    form = InvitationForm(request.form)
+    if not form.validate():
+        return _invitation_page(form, 422)
+    try:
+        operations.accept_invitation(
+            current.db, current.platform.passwords, _carried_token(), form.password.data or "", current.origin
+        )
+    except Invalid as refused:
+        form.reject(refused.field, refused.message)
+        return _invitation_page(form, 422)
+    except InvitationRefused:
+        return _refuse_invitation()
+    start_session(Kind.ANONYMOUS, notice=pages.PASSWORD_SET)
+    return redirect(url_for("accounts.login"), 303)
+
+
+def local_path(target: str) -> str:
+    """Return ``target`` when it is a path on this host, else the home page: no open redirect."""
+    return target if _LOCAL_PATH.fullmatch(target) else url_for("today.show")
+
+
+def _login_page(form: LoginForm, status: int = 200, retry_after: int = 0) -> Response:
+    response = make_response(pages.render("accounts/login.html", form=form), status)
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _invitation_page(form: InvitationForm, status: int = 200) -> Response:
+    try:
+        person = operations.find_invited(current.db, _carried_token())
+    except InvitationRefused:
+        return _refuse_invitation()
+    return _bare("accounts/invitation.html", status, form=form, person=person)
+
+
+def _refuse_invitation() -> Response:
+    current.db.rollback()
+    note(Event.INVITATION_REFUSED, details={})
+    return _bare("accounts/invitation_refused.html", 410)
+
+
+def _bare(template: str, status: int = 200, **values: object) -> Response:
+    response = make_response(pages.render(template, **values), status)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _carried_token() -> str:
+    if current.cookie.kind is not Kind.INVITATION:
+        raise InvitationRefused("This browser carries no invitation.")
+    return operations.token_text(current.cookie.secret)
+
+
+def _end_login_in_use() -> None:
+    if current.is_signed_in:
+        sign_out(current.db, current.user.id, current.user.login_id, current.origin)

@@ -1,0 +1,59 @@
+"""create_app: what the application is made of, and in which order. The only place that wires."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from extranet import request
+from extranet.accounts import views as accounts
+from extranet.accounts.limits import AddressLimits
+from extranet.accounts.passwords import Cost, Passwords
+from extranet.people import views as people
+from extranet.platform import EXTENSION, Platform
+from extranet.preferences import views as preferences
+from extranet.request import log
+from extranet.request.access import public
+from extranet.request.no_session import NoFlaskSession
+from extranet.today import views as today
+from extranet.well_known import views as well_known
+from tenants.settings import Settings
+from tenants.tenancy import Tenancy
+
+HISTORY = "extranet.migrations"
+"""The package with the tenant databases' migrations."""
+
+
+def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
+    """Return the application for one home; raise the tenancy error that says why it must not start.
+
+    ``cost`` is for tests: no setting can weaken password hashing.
+    """
+    log.configure()
+    app = Flask("extranet")
+    _close_defaults(app)
+    app.extensions[EXTENSION] = _make_platform(settings, cost or Cost())
+    request.init_app(app)
+    for feature in (well_known, accounts, today, preferences, people):
+        app.register_blueprint(feature.blueprint)
+    return app
+
+
+def _make_platform(settings: Settings, cost: Cost) -> Platform:
+    tenancy = Tenancy.open(settings, HISTORY)
+    return Platform(
+        settings=settings,
+        tenancy=tenancy,
+        # One hash at a time per worker: more would only share the same cores, at 32 MiB each.
+        passwords=Passwords(cost, slots=1),
+        addresses=AddressLimits(tenancy.registry, tenancy.platform_keys),
+    )
+
+
+def _close_defaults(app: Flask) -> None:
+    # Flask's own session is signed with one key for all tenants; its automatic OPTIONS runs past login checks.
+    app.session_interface = NoFlaskSession()
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["MAX_FORM_PARTS"] = 100
+    app.config["MAX_FORM_MEMORY_SIZE"] = 128 * 1024
+    app.url_map.strict_slashes = True
+    public(app.view_functions["static"])

@@ -1,0 +1,42 @@
+"""Dates and times as one person wants to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_time
+
+_ISO = "yyyy-MM-dd"
+_CLOCKS = {"24h": "HH:mm", "12h": "h:mm a"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """Formats aware datetimes in a language, a zone and the person's own taste."""
+
+    language: str
+    zone: str
+    date_format: str
+    clock: str
+
+    def date(self, moment: datetime) -> str:
+        """Return for example "22 Nov 2026" or "2026-11-22"."""
+        pattern = _ISO if self.date_format == "iso" else "medium"
+        return format_date(moment.astimezone(_zone(self.zone)), pattern, locale=self.language)
+
+    def time(self, moment: datetime) -> str:
+        """Return for example "14:05" or "2:05 PM"."""
+        local = moment.astimezone(_zone(self.zone))
+        return format_time(local.timetz(), _CLOCKS[self.clock], tzinfo=local.tzinfo, locale=self.language)
+
+    def datetime(self, moment: datetime) -> str:
+        """Return date and time."""
+        return f"{self.date(moment)}, {self.time(moment)}"
+
+
+@lru_cache(maxsize=1000)
+def _zone(name: str) -> tzinfo:
+    return ZoneInfo(name)

@@ -1,0 +1,46 @@
+"""What operations refuse, in words fit for the person who asked."""
+
+from __future__ import annotations
+
+
+class ExtranetError(Exception):
+    """Base of the family. Its message is shown as it is; never put a cause from inside into it."""
+
+
+class Invalid(ExtranetError):
+    """Raised when input is refused; ``field`` names the form field it belongs to."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+class NotFound(ExtranetError):
+    """Raised when there is no such thing, or none this person may see: the two answer alike."""
+
+
+class NotAllowed(ExtranetError):
+    """Raised when this person's role does not permit it."""
+
+
+class SignInRefused(ExtranetError):
+    """Raised when name and password do not open an account, whatever the reason."""
+
+
+class TooManyAttempts(ExtranetError):
+    """Raised when an attempt may not be made now; ``retry_after`` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many attempts.")
+        self.retry_after = retry_after
+
+
+class NoSlot(ExtranetError):
+    """Raised when all password slots stayed busy; ``retry_after`` is in seconds."""
+
+    retry_after = 3
+
+
+class InvitationRefused(ExtranetError):
+    """Raised when an invitation is unknown, used, replaced or too old."""

@@ -1,0 +1,1 @@
+"""History of a tenant database's schema."""

@@ -1,0 +1,55 @@
+"""Preferences > Company: the registration, which administrators edit and everybody reads."""
+
+from __future__ import annotations
+
+from flask import make_response, redirect, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from extranet.models import Company, CompanyVersion, Role, User
+from extranet.models.company import THE_COMPANY
+from extranet.preferences import choices, operations
+from extranet.preferences.blueprint import blueprint
+from extranet.preferences.forms import CompanyForm
+from extranet.preferences.versions import Version, unpack
+from extranet.request import pages
+from extranet.request.access import requires
+from extranet.request.cookies import change_session
+from extranet.request.current import current
+
+_SHOWN_VERSIONS = 20
+
+
+@blueprint.get("/company")
+def company() -> Response:
+    """Show the registration."""
+    return _page(CompanyForm(obj=current.db.get_one(Company, THE_COMPANY)))
+
+
+@blueprint.post("/company")
+@requires(Role.ADMIN)
+def change_company() -> Response:
+    """Save the registration."""
+    form = CompanyForm(request.form)
+    if not form.validate():
+        return _page(form, 422)
+    operations.change_company(current.db, current.user.id, form.data, current.origin)
+    change_session(notice=pages.SAVED)
+    return redirect(url_for("preferences.company"), 303)
+
+
+def _page(form: CompanyForm, status: int = 200) -> Response:
+    html = pages.render("preferences/company.html", form=form, can_edit=current.user.is_admin, versions=_versions(form))
+    return make_response(html, status)
+
+
+def _versions(form: CompanyForm) -> list[Version]:
+    rows = select(CompanyVersion, User.first_name, User.last_name).join(User, User.id == CompanyVersion.changed_by)
+    labels = {field.name: field.label.text for field in form}
+    shown = {"sector": choices.SECTORS, "country": choices.countries()}
+    return [
+        Version(version.at, f"{first_name} {last_name}", unpack(version.changes, labels, shown))
+        for version, first_name, last_name in current.db.execute(
+            rows.order_by(CompanyVersion.at.desc()).limit(_SHOWN_VERSIONS)
+        )
+    ]

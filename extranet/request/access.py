@@ -1,0 +1,63 @@
+"""Step 7: every view is closed unless it says otherwise, loudly, with one of the marks below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Request, current_app, redirect, request, url_for
+from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.wrappers import Response
+
+from extranet.models import Role
+from extranet.request.current import current
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def public(view: View) -> View:
+    """Open a view to visitors who are not signed in. Each one is listed in a test."""
+    view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def platform_page(view: View) -> View:
+    """Open a view at any host, without a tenant: health checks. Each one is listed in a test."""
+    view.is_platform = True  # type: ignore[attr-defined]
+    return public(view)
+
+
+def requires(*roles: Role) -> Callable[[View], View]:
+    """Open a view to these roles alone."""
+
+    def mark(view: View) -> View:
+        view.roles = frozenset(roles)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def check() -> Response | None:
+    """Send strangers to the sign-in page and refuse who has not the role."""
+    if request.routing_exception is not None:
+        return None
+    view = _view_of(request)
+    if getattr(view, "is_public", False):
+        return None
+    if not current.is_signed_in:
+        if current.state.writes:
+            raise Unauthorized
+        return redirect(url_for("accounts.login", next=request.full_path.rstrip("?")), 303)
+    roles = getattr(view, "roles", None)
+    if roles is not None and current.user.role not in roles:
+        raise Forbidden
+    return None
+
+
+def is_platform(asked: Request) -> bool:
+    """Tell whether a request is for a page without tenant."""
+    return getattr(_view_of(asked), "is_platform", False)
+
+
+def _view_of(asked: Request) -> Any:
+    return current_app.view_functions.get(asked.endpoint or "")

@@ -1,0 +1,65 @@
+"""Step 1: the client's address, from the socket or from exactly the trusted proxy. Never made up."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+
+from extranet.request.current import current
+from tenants.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The other side. ``address`` is "" when no trustworthy one is known."""
+
+    address: str
+    port: int
+    scheme: str
+    user_agent: str
+
+
+def find() -> None:
+    """Note who is asking."""
+    current.state.client = client_of(request.environ, current.platform.settings)
+
+
+def client_of(environ: Mapping[str, Any], settings: Settings) -> Client:
+    """Return the client of a WSGI request.
+
+    A peer that is not a trusted proxy is the client itself, whatever its headers claim.
+    """
+    user_agent = environ.get("HTTP_USER_AGENT", "")
+    peer = environ.get("REMOTE_ADDR", "")
+    if not _is_trusted(peer, settings):
+        return Client(_canonical(peer), _port(environ.get("REMOTE_PORT", "")), environ["wsgi.url_scheme"], user_agent)
+    # The proxy overwrites the header with the one address it saw. Were there a list, only its last is the proxy's.
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+    scheme = "https" if environ.get("HTTP_X_FORWARDED_PROTO") == "https" else "http"
+    return Client(_canonical(forwarded), _port(environ.get("HTTP_X_CLIENT_PORT", "")), scheme, user_agent)
+
+
+def _is_trusted(peer: str, settings: Settings) -> bool:
+    if not peer:
+        # A unix socket has no peer address; who may open it is decided by its file mode.
+        return settings.trust_unix_peer
+    address = _canonical(peer)
+    return bool(address) and any(ipaddress.ip_address(address) in network for network in settings.trusted_proxies)
+
+
+def _canonical(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _port(text: Any) -> int:
+    text = str(text)
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= 65535 else 0

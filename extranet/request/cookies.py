@@ -1,0 +1,172 @@
+"""Step 4: the two cookies, and no others.
+
+``__Host-session``  sealed, no Max-Age: an anonymous visitor's holds a CSRF secret, a signed-in one's also the login's
+``__Host-device``   sealed random id, at most 100 days; recognises a browser, never signs anyone in
+
+Both are sealed with the tenant's key, bound to their name and the tenant's epoch. One that does not open is
+noted and ignored: the visitor is anonymous.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import struct
+import time
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from flask import Response, request
+
+from extranet.request.current import current
+from extranet.request.events import note
+from extranet.security_log.events import Event
+from tenants.errors import BadSeal
+
+SESSION_COOKIE = "__Host-session"
+DEVICE_COOKIE = "__Host-device"
+
+_LONGEST_COOKIE = 3800
+_LONGEST_MAX_AGE = 100 * 24 * 3600
+_SESSION_SECONDS = 12 * 3600
+
+# kind, notice, expiry, CSRF secret, carried secret
+_SESSION = struct.Struct(">BBI16s32s")
+_DEVICE = struct.Struct(">I16s")
+_NO_SECRET = bytes(32)
+
+
+class Kind(IntEnum):
+    """What a session cookie stands for."""
+
+    ANONYMOUS = 1
+    LOGIN = 2
+    INVITATION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """The opened session cookie. ``secret`` is the login's, or an invitation's token, or zeros."""
+
+    kind: Kind = Kind.ANONYMOUS
+    notice: int = 0
+    csrf: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    secret: bytes = _NO_SECRET
+    expires: int = 0
+
+
+class BadCookie(Exception):
+    """Raised when a cookie is not one this tenant sealed, whatever is wrong with it."""
+
+
+def read() -> None:
+    """Open both cookies."""
+    state = current.state
+    if state.tenant is None:
+        return
+    header = request.environ.get("HTTP_COOKIE", "")
+    state.cookie = _read_session(header) or SessionCookie()
+    state.device = _read_device(header)
+
+
+def change_session(**values: object) -> None:
+    """Change what the session cookie will say; it is sent with this answer."""
+    current.state.cookie = replace(current.cookie, **values)  # type: ignore[arg-type]
+    current.state.cookie_changed = True
+
+
+def start_session(kind: Kind, secret: bytes = _NO_SECRET, notice: int = 0) -> None:
+    """Begin a new session cookie with a new CSRF secret: at every change of privilege."""
+    current.state.cookie = SessionCookie(kind, notice, secret=secret)
+    current.state.cookie_changed = True
+
+
+def keep_session() -> None:
+    """Make sure the browser holds this cookie for as long as somebody may need to fill in a form."""
+    if current.cookie.expires < time.time() + _SESSION_SECONDS / 2:
+        current.state.cookie_changed = True
+
+
+def remember_device(device: bytes) -> None:
+    """Send the device cookie with this answer, good for 100 days from now."""
+    current.state.new_device = device
+
+
+def write(response: Response) -> Response:
+    """Send the cookies that changed."""
+    state = current.state
+    if state.cookie_changed and state.cookie is not None:
+        _set(response, SESSION_COOKIE, _seal(SESSION_COOKIE, _packed(state.cookie)), max_age=None)
+    if state.new_device:
+        plain = _DEVICE.pack(int(time.time()) + _LONGEST_MAX_AGE, state.new_device)
+        _set(response, DEVICE_COOKIE, _seal(DEVICE_COOKIE, plain), max_age=_LONGEST_MAX_AGE)
+    return response
+
+
+def _read_session(header: str) -> SessionCookie | None:
+    opened = _open(header, SESSION_COOKIE)
+    # Another length is another release's format: its owner signs in again.
+    if len(opened) != _SESSION.size:
+        return None
+    kind, notice, expires, csrf, secret = _SESSION.unpack(opened)
+    return SessionCookie(Kind(kind), notice, csrf, secret, expires) if expires > time.time() else None
+
+
+def _read_device(header: str) -> bytes:
+    opened = _open(header, DEVICE_COOKIE)
+    if len(opened) != _DEVICE.size:
+        return b""
+    expires, device = _DEVICE.unpack(opened)
+    # The browser may keep a cookie longer than it was told to.
+    return device if expires > time.time() else b""
+
+
+def _open(header: str, name: str) -> bytes:
+    values = [
+        value.strip() for key, _, value in (part.partition("=") for part in header.split(";")) if key.strip() == name
+    ]
+    if not values:
+        return b""
+    if len(values) > 1:
+        # Somebody else may have planted one of them, and the first one wins in most parsers.
+        note(Event.COOKIE_DUPLICATE, details={"cookie": name})
+        return b""
+    try:
+        return current.keys.open(f"cookie/{name}", _decoded(values[0]), context=_epoch())
+    except (BadSeal, BadCookie):
+        note(Event.COOKIE_TAMPERED, details={"cookie": name})
+        return b""
+
+
+def _decoded(value: str) -> bytes:
+    if len(value) > _LONGEST_COOKIE:
+        raise BadCookie
+    try:
+        sealed = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise BadCookie from error
+    if _encoded(sealed) != value:
+        # Two spellings of one cookie would let a copy pass for another.
+        raise BadCookie
+    return sealed
+
+
+def _encoded(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _packed(cookie: SessionCookie) -> bytes:
+    return _SESSION.pack(cookie.kind, cookie.notice, int(time.time()) + _SESSION_SECONDS, cookie.csrf, cookie.secret)
+
+
+def _seal(name: str, plain: bytes) -> str:
+    return _encoded(current.keys.seal(f"cookie/{name}", plain, context=_epoch()))
+
+
+def _epoch() -> bytes:
+    return current.tenant.epoch.to_bytes(4)
+
+
+def _set(response: Response, name: str, value: str, max_age: int | None) -> None:
+    response.set_cookie(name, value, max_age=max_age, path="/", secure=True, httponly=True, samesite="Lax")

@@ -1,0 +1,124 @@
+"""The request being answered: ``current.tenant``, ``current.db``, ``current.user``. Absence raises."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flask import g
+
+from tenants.errors import NoTenant
+
+if TYPE_CHECKING:
+    from extranet.platform import Platform
+    from extranet.request.client import Client
+    from extranet.request.cookies import SessionCookie
+    from extranet.request.user import SignedIn
+    from extranet.security_log.origin import Origin
+    from tenants.databases import TenantSession
+    from tenants.files import Files
+    from tenants.keys import TenantKeys
+    from tenants.tenant import Tenant
+
+
+@dataclass(slots=True)
+class State:
+    """What the steps have found so far. Made new for each request; nothing outlives it."""
+
+    request_id: str
+    started: float
+    writes: bool
+    resources: ExitStack = field(default_factory=ExitStack)
+    client: Client | None = None
+    tenant: Tenant | None = None
+    db: TenantSession | None = None
+    cookie: SessionCookie | None = None
+    cookie_changed: bool = False
+    device: bytes = b""
+    new_device: bytes = b""
+    user: SignedIn | None = None
+    accent: int | None = None
+
+
+class _Current:
+    """Reads the state of the request at hand. Every property raises when its step has not run or found nothing."""
+
+    @property
+    def state(self) -> State:
+        try:
+            state: State = g.extranet
+        except (AttributeError, RuntimeError) as error:
+            raise NoTenant("There is no request.") from error
+        return state
+
+    @property
+    def platform(self) -> Platform:
+        """The application's services."""
+        from extranet.platform import platform
+
+        return platform()
+
+    @property
+    def client(self) -> Client:
+        """The other side's address."""
+        if self.state.client is None:
+            raise NoTenant("The client is not known yet.")
+        return self.state.client
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant this request is for."""
+        if self.state.tenant is None:
+            raise NoTenant("This request has no tenant.")
+        return self.state.tenant
+
+    @property
+    def keys(self) -> TenantKeys:
+        """The tenant's keys."""
+        return self.platform.tenancy.keys_of(self.tenant)
+
+    @property
+    def files(self) -> Files:
+        """The tenant's files."""
+        return self.platform.tenancy.files_of(self.tenant)
+
+    @property
+    def db(self) -> TenantSession:
+        """A ``db`` on the tenant's database, opened at first use: for writing when the method is unsafe."""
+        state = self.state
+        if state.db is None:
+            opened = self.platform.tenancy.open_db(self.tenant, writing=state.writes)
+            state.db = state.resources.enter_context(opened)
+        return state.db
+
+    @property
+    def cookie(self) -> SessionCookie:
+        """What the sealed session cookie said, or a fresh anonymous one."""
+        if self.state.cookie is None:
+            raise NoTenant("The cookies have not been read.")
+        return self.state.cookie
+
+    @property
+    def user(self) -> SignedIn:
+        """The signed-in person."""
+        if self.state.user is None:
+            raise NoTenant("Nobody is signed in.")
+        return self.state.user
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether somebody is signed in."""
+        return self.state.user is not None
+
+    @property
+    def origin(self) -> Origin:
+        """Where this request comes from, in the security log's terms."""
+        from extranet.security_log.origin import Origin
+
+        client = self.client
+        browser = self.state.user.browser_id if self.state.user else ""
+        return Origin(client.address, client.port, client.user_agent, self.state.request_id, browser)
+
+
+current = _Current()

@@ -1,0 +1,158 @@
+"""One map outward: which error gives which status and which words. Anything else is a 500 without detail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from flask import Flask, Response, make_response, request
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from werkzeug.exceptions import HTTPException
+
+from extranet import errors as refused
+from extranet.i18n import gettext as _
+from extranet.i18n import lazy
+from extranet.request import pages
+from extranet.request.csrf import CsrfRefused
+from extranet.request.current import current
+from extranet.request.events import note
+from extranet.security_log.events import Event
+from tenants import errors as tenancy
+
+logger = structlog.get_logger("extranet.errors")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Status and words of an error page. ``_`` is applied when it is shown."""
+
+    status: int
+    title: str
+    message: str
+    advice: str = ""
+
+
+_NOT_FOUND = Page(
+    404,
+    lazy("Page not found"),
+    lazy("There is nothing at this address."),
+    lazy("Check the address, or start again from the home page."),
+)
+_UNKNOWN_HOST = Page(
+    404,
+    lazy("Page not found"),
+    lazy("There is nothing at this address."),
+    lazy("Check the address for typing mistakes."),
+)
+_BAD_REQUEST = Page(400, lazy("Request not understood"), lazy("Your browser sent something this server cannot read."))
+_UNAVAILABLE = Page(
+    503,
+    lazy("Temporarily unavailable"),
+    lazy("This extranet cannot be reached right now."),
+    lazy("Nothing you saved is lost. Please try again in a few minutes."),
+)
+_SUSPENDED = Page(
+    503,
+    lazy("Suspended"),
+    lazy("This extranet is suspended."),
+    lazy("Please ask your administrator. Nothing has been deleted."),
+)
+_CLOSED = Page(410, lazy("Closed"), lazy("This extranet is closed."), lazy("Please ask your former administrator."))
+_CSRF = Page(
+    403,
+    lazy("This page was open too long"),
+    lazy("For your safety, the form was not sent: it is too old, or was not opened in this browser."),
+    lazy("Go back, reload the page and send it again. Copy a long text first."),
+)
+_SIGNED_OUT = Page(
+    401,
+    lazy("You have been signed out"),
+    lazy("Your session ended before the form was sent, so nothing was changed."),
+    lazy("Sign in in another tab, then come back here, reload this page and confirm."),
+)
+_FORBIDDEN = Page(
+    403,
+    lazy("Not allowed"),
+    lazy("Your role does not include this page."),
+    lazy("Ask an administrator of your company if you need it."),
+)
+_TOO_LARGE = Page(
+    413, lazy("Too large"), lazy("What you sent is larger than this page accepts."), lazy("Go back and send less.")
+)
+_METHOD = Page(405, lazy("Request not understood"), lazy("This address does not answer such a request."))
+_BUSY = Page(
+    503,
+    lazy("Very busy"),
+    lazy("Too many people are signing in at this moment."),
+    lazy("Please try again in a few seconds."),
+)
+_TOO_MANY = Page(429, lazy("Too many attempts"), lazy("Please wait before you try again."))
+_BROKEN = Page(
+    500,
+    lazy("Something went wrong"),
+    lazy("The fault is ours, and it has been noted. Nothing was changed."),
+    lazy("Try again in a moment. If it happens again, tell your administrator the reference below."),
+)
+
+# The first class that matches decides.
+_TENANCY: tuple[tuple[type[Exception], Page], ...] = (
+    (tenancy.BadHost, _BAD_REQUEST),
+    (tenancy.UnknownHost, _UNKNOWN_HOST),
+    (tenancy.TenantSuspended, _SUSPENDED),
+    (tenancy.TenantClosed, _CLOSED),
+    (tenancy.TenantUnavailable, _UNAVAILABLE),
+    (tenancy.KeyUnavailable, _UNAVAILABLE),
+    (refused.NotFound, _NOT_FOUND),
+    (tenancy.NoSuchFile, _NOT_FOUND),
+    (refused.NotAllowed, _FORBIDDEN),
+    (refused.NoSlot, _BUSY),
+    (refused.TooManyAttempts, _TOO_MANY),
+    (CsrfRefused, _CSRF),
+    (IntegrityError, _BROKEN),
+    (DatabaseError, _UNAVAILABLE),
+)
+_HTTP = {400: _BAD_REQUEST, 401: _SIGNED_OUT, 403: _FORBIDDEN, 404: _NOT_FOUND, 405: _METHOD, 413: _TOO_LARGE}
+
+
+def init_app(app: Flask) -> None:
+    """Install the map."""
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer)
+
+
+def _answer_http(error: HTTPException) -> Response:
+    page = _HTTP.get(error.code or 500, _BROKEN)
+    if error.code == 403:
+        note(Event.ACCESS_DENIED, details={"route": str(request.url_rule)})
+    response = _render(page)
+    if error.code == 405:
+        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+    return response
+
+
+def _answer(error: Exception) -> Response:
+    page = next((page for kind, page in _TENANCY if isinstance(error, kind)), _BROKEN)
+    if page.status >= 500 and page is not _SUSPENDED:
+        # The operator sees the cause; the visitor a reference to it.
+        logger.error("refused" if page is not _BROKEN else "failed", id=current.state.request_id, exc_info=error)
+    response = _render(page)
+    retry_after = getattr(error, "retry_after", 30 if page.status == 503 else None)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _render(page: Page) -> Response:
+    state = current.state
+    # What the view had begun is not to be committed with the error page.
+    if state.db is not None:
+        state.db.rollback()
+    html = pages.render(
+        "errors/page.html",
+        status=page.status,
+        title=_(page.title),
+        message=_(page.message),
+        advice=_(page.advice) if page.advice else "",
+        reference=state.request_id if page.status >= 500 else "",
+    )
+    return make_response(html, page.status)

@@ -1,0 +1,27 @@
+"""Events that belong to the request itself: noted at once, in a transaction of their own, and bounded."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from extranet.accounts.limits import network_of
+from extranet.request.current import current
+from extranet.security_log.events import Event, Outcome
+from extranet.security_log.operations import record
+from extranet.security_log.origin import NOBODY
+from tenants.throttle import Limit, reserve
+
+# A flood from one address must not fill the log: after this many of one kind, the rest of the quarter is not written.
+_MOST_PER_QUARTER = 20
+_QUARTER = 15 * 60
+
+
+def note(event: Event, *, details: dict[str, Any]) -> None:
+    """Record a refusal that is nobody's operation, at most twenty of a kind per address and quarter of an hour."""
+    actor = current.user.id if current.is_signed_in else NOBODY
+    bucket = current.keys.mac("throttle", f"note/{event}/{network_of(current.client.address)}".encode())
+    with current.platform.tenancy.open_db(current.tenant, writing=True) as db:
+        if reserve(db, Limit(bucket, _MOST_PER_QUARTER, _QUARTER), int(time.time())) == 0:
+            record(db, event, current.origin, actor=actor, outcome=Outcome.REFUSED, details=details)
+        db.commit()

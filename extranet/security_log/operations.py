@@ -1,0 +1,79 @@
+"""Writing and reading the security log. An event is written in the transaction of its cause, as its last statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from extranet.models.security_event import security_event_head_table, security_event_table
+from extranet.security_log.events import Event, Outcome
+from extranet.security_log.origin import NOBODY, Origin, printable
+from tenants.journal import Entry, Journal
+from tenants.keys import TenantKeys
+
+
+def journal(keys: TenantKeys) -> Journal:
+    """Return a tenant's security log."""
+    return Journal(security_event_table, security_event_head_table, keys)
+
+
+def record(
+    db: Session,
+    event: Event,
+    origin: Origin,
+    *,
+    actor: str = NOBODY,
+    subject: str = "",
+    outcome: Outcome = Outcome.OK,
+    details: dict[str, Any] | None = None,
+    typed: str = "",
+) -> None:
+    """Append one event to the log of the tenant whose ``db`` this is.
+
+    ``typed`` is what a stranger typed as a name: it goes into the sealed part, for it is often a password.
+    """
+    private = {
+        "address": origin.address,
+        "port": origin.port,
+        "user_agent": printable(origin.user_agent),
+        "browser": origin.browser_ref,
+    }
+    if typed:
+        private["typed"] = printable(typed, 64)
+    journal(db.info["keys"]).append(
+        db,
+        event,
+        outcome,
+        actor=actor,
+        subject=subject or actor,
+        details={"request": origin.request_id, **(details or {})},
+        private=private,
+    )
+
+
+def count_about(db: Session, user_id: str) -> int:
+    """Return how many entries concern one person."""
+    about = select(func.count()).where(security_event_table.c.subject == user_id)
+    return db.execute(about).scalar_one()
+
+
+def read_about(db: Session, user_id: str, *, offset: int = 0, limit: int | None = None) -> Iterator[Entry]:
+    """Yield what concerns one person, newest first."""
+    entries = select(security_event_table).where(security_event_table.c.subject == user_id)
+    newest_first = entries.order_by(security_event_table.c.sequence.desc()).offset(offset).limit(limit)
+    return journal(db.info["keys"]).read(iter(db.execute(newest_first)))
+
+
+def read_last(db: Session, limit: int) -> list[Entry]:
+    """Return the newest entries of the whole log, oldest of them first."""
+    newest = select(security_event_table).order_by(security_event_table.c.sequence.desc()).limit(limit)
+    return list(journal(db.info["keys"]).read(iter(db.execute(newest).all()[::-1])))
+
+
+def read_all(db: Session) -> Iterator[Entry]:
+    """Yield the whole log in order, a few hundred rows at a time."""
+    entries = select(security_event_table).order_by(security_event_table.c.sequence)
+    return journal(db.info["keys"]).read(iter(db.execute(entries.execution_options(yield_per=500))))

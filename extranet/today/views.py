@@ -1,0 +1,50 @@
+"""The home page after signing in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import Blueprint
+
+from extranet.accounts.browsers import describe_browser
+from extranet.accounts.logins import last_sign_in
+from extranet.i18n import gettext as _
+from extranet.models import Profile
+from extranet.request import pages
+from extranet.request.current import current
+
+blueprint = Blueprint("today", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LastLogin:
+    """The sign-in before this one, as the page shows it."""
+
+    at: datetime
+    address: str
+    browser: str
+
+
+@blueprint.get("/")
+def show() -> str:
+    """Show the home page."""
+    return pages.render("today/show.html", now=datetime.now(UTC), last_login=_last_login(), missing=_missing())
+
+
+def _last_login() -> LastLogin | None:
+    before = last_sign_in(current.db, current.user.id, but=current.user.login_id)
+    if before is None:
+        return None
+    return LastLogin(before.started_at, before.address, describe_browser(before.user_agent))
+
+
+def _missing() -> list[str]:
+    profile = current.db.get_one(Profile, current.user.id)
+    wanted = {
+        _("Picture"): current.user.avatar,
+        _("Job title"): profile.position,
+        _("Department"): profile.department,
+        _("Phone"): profile.phone or profile.mobile,
+    }
+    return [label for label, given in wanted.items() if not given]

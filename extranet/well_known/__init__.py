@@ -1,0 +1,1 @@
+"""Addresses that programs look for: security contact, change of password, robots, health."""

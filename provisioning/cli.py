@@ -1,0 +1,58 @@
+"""The ``extranet`` command: one noun a file in ``commands``, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+# Nothing is imported for --help: it works on a broken installation and answers at once.
+_NOUNS = {
+    "init": "Make the home folder: registry, master key.",
+    "tenant": "Create, list, suspend, resume and rename tenants.",
+    "host": "Custom hosts that lead to a tenant.",
+    "user": "People in a tenant: create, invite, disable, unlock.",
+    "log": "A tenant's security log: show, export, verify.",
+    "nginx": "Write and check nginx's configuration.",
+    "serve": "Serve all tenants with gunicorn.",
+    "doctor": "Check that everything is as it should be.",
+    "demo": "Make a tenant to try things out, on localhost only.",
+}
+
+
+class _Nouns(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _NOUNS:
+            return None
+        module = importlib.import_module(f"provisioning.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_NOUNS.items()))
+
+
+@click.group(cls=_Nouns, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="extranet")
+def extranet() -> None:
+    """Provision and run extranets, one isolated tenant per customer.
+
+    \b
+    Example:
+      extranet init
+      extranet tenant create acme --name "Acme" --admin anna --email anna@acme.example
+      extranet serve
+    """
+
+
+def main() -> None:
+    """Run the command line. Files it makes are for their owner alone."""
+    os.umask(0o077)
+    extranet(prog_name="extranet")
+    sys.exit(0)

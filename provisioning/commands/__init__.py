@@ -1,0 +1,1 @@
+"""One noun a file, one verb a function."""

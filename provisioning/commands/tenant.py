@@ -1,0 +1,206 @@
+"""extranet tenant: a tenant's life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from extranet.accounts.founding import found_tenant
+from extranet.accounts.logins import end_all_logins
+from extranet.accounts.operations import NewUser, invite, set_password
+from extranet.accounts.passwords import command_line_passwords
+from extranet.i18n import LANGUAGES
+from extranet.models import Role
+from extranet.security_log.origin import OPERATOR
+from provisioning.console import Console, read_secret, verb
+from tenants import lifecycle
+from tenants.databases import TenantSession
+from tenants.tenant import Tenant
+
+
+@click.group("tenant")
+def command() -> None:
+    """Create, list, suspend, resume and rename tenants."""
+
+
+@command.command()
+@click.argument("slug")
+@click.option("--name", required=True, help="The company's name.")
+@click.option("--admin", required=True, metavar="USERNAME", help="The first administrator's username.")
+@click.option("--email", required=True, help="The first administrator's e-mail address.")
+@click.option("--first-name", default="", help="Default: the username.")
+@click.option("--last-name", default="Administrator", show_default=True)
+@click.option("--locale", default="en", type=click.Choice(list(LANGUAGES)), show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read the administrator's password from standard input.")
+@verb(changes=True)
+def create(
+    console: Console,
+    slug: str,
+    name: str,
+    admin: str,
+    email: str,
+    first_name: str,
+    last_name: str,
+    locale: str,
+    password_stdin: bool,
+) -> None:
+    """Create a tenant: its own host, database, key and files, and a first administrator.
+
+    Without --password-stdin it prints a link, good once and for 7 days, where the administrator chooses a password.
+
+    \b
+    Example:
+      extranet tenant create acme --name "Acme" --admin anna --email anna@acme.example
+    """
+    password = read_secret("Password") if password_stdin else ""
+    person = NewUser(admin, email, first_name or admin.capitalize(), last_name, Role.ADMIN)
+
+    def prepare(db: TenantSession) -> str:
+        user = found_tenant(db, name, locale, person, console.origin)
+        if password:
+            set_password(db, command_line_passwords(), user, password, console.origin, OPERATOR)
+            return ""
+        return invite(db, user, console.origin, OPERATOR)
+
+    tenant, token = lifecycle.create_tenant(console.tenancy, slug, name, prepare)
+    url = _url(console, tenant)
+    invitation = f"{url}/invitation/{token}" if token else ""
+    console.say(
+        {**_document(console, tenant), "admin": admin, "invitation": invitation},
+        f"{tenant.slug} is ready at {url}",
+        *(
+            (f"{admin} chooses a password here, once and within 7 days:", f"  {invitation}")
+            if token
+            else (f"{admin} can sign in with the password you gave.",)
+        ),
+    )
+
+
+@command.command("list")
+@verb()
+def list_tenants(console: Console) -> None:
+    """List all tenants, from the registry alone.
+
+    \b
+    Example:
+      extranet tenant list
+    """
+    tenants = console.tenancy.registry.all()
+    console.table(
+        [_document(console, tenant) for tenant in tenants],
+        ["Slug", "Name", "State", "Address"],
+        [[tenant.slug, tenant.name, tenant.state, _url(console, tenant)] for tenant in tenants],
+        "There is no tenant yet. Make one with: extranet tenant create",
+    )
+
+
+@command.command()
+@click.argument("slug")
+@verb()
+def show(console: Console, slug: str) -> None:
+    """Show one tenant.
+
+    \b
+    Example:
+      extranet tenant show acme
+    """
+    tenancy = console.tenancy
+    tenant = tenancy.registry.by_slug(slug)
+    dates = tenancy.registry.dates_of(tenant)
+    document = {
+        **_document(console, tenant),
+        "hosts": tenancy.registry.hosts_of(tenant),
+        "former_slugs": tenancy.registry.former_slugs_of(tenant),
+        "created_at": f"{dates.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "changed_at": f"{dates.changed_at:%Y-%m-%dT%H:%M:%SZ}",
+        "server": tenant.server,
+        "folder": str(tenancy.settings.folder_of(tenant.uuid)),
+    }
+    width = max(map(len, document))
+    console.say(document, *(f"{key.replace('_', ' '):<{width}}  {_line(value)}" for key, value in document.items()))
+
+
+@command.command()
+@click.argument("slug")
+@verb(changes=True)
+def suspend(console: Console, slug: str) -> None:
+    """Stop serving a tenant, within a second and everywhere. Nothing is deleted.
+
+    \b
+    Example:
+      extranet tenant suspend acme
+    """
+    tenant = lifecycle.suspend_tenant(console.tenancy, slug)
+    console.say(_document(console, tenant), f"{slug} is suspended. Serve it again with: extranet tenant resume {slug}")
+
+
+@command.command()
+@click.argument("slug")
+@verb(changes=True)
+def resume(console: Console, slug: str) -> None:
+    """Serve a suspended tenant again.
+
+    \b
+    Example:
+      extranet tenant resume acme
+    """
+    tenant = lifecycle.resume_tenant(console.tenancy, slug)
+    console.say(_document(console, tenant), f"{slug} is active at {_url(console, tenant)}")
+
+
+@command.command()
+@click.argument("slug")
+@click.argument("new_slug")
+@verb(changes=True)
+def rename(console: Console, slug: str, new_slug: str) -> None:
+    """Give a tenant another slug. The old address redirects and is never given to anybody else.
+
+    \b
+    Example:
+      extranet tenant rename acme acme-europe
+    """
+    tenant = lifecycle.rename_tenant(console.tenancy, slug, new_slug)
+    console.say(
+        _document(console, tenant),
+        f"{slug} is now {tenant.slug}, at {_url(console, tenant)}",
+        "Browsers keep cookies by host, so everybody signs in once more at the new address.",
+    )
+
+
+@command.command("logout-all")
+@click.argument("slug")
+@verb(changes=True)
+def logout_all(console: Console, slug: str) -> None:
+    """Sign everybody out of a tenant and make every cookie it ever sent worthless.
+
+    \b
+    Example:
+      extranet tenant logout-all acme
+    """
+    tenancy = console.tenancy
+    tenant = tenancy.registry.raise_epoch(tenancy.registry.by_slug(slug))
+    with tenancy.open_db(tenant, writing=True) as db:
+        count = end_all_logins(db, console.origin, OPERATOR)
+        db.commit()
+    console.say(
+        {**_document(console, tenant), "ended": count}, f"Everybody is signed out of {slug} ({count} logins ended)."
+    )
+
+
+def _document(console: Console, tenant: Tenant) -> dict[str, Any]:
+    return {
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "state": str(tenant.state),
+        "uuid": str(tenant.uuid),
+        "url": _url(console, tenant),
+    }
+
+
+def _url(console: Console, tenant: Tenant) -> str:
+    return console.settings.origin(console.settings.host_of(tenant.slug))
+
+
+def _line(value: Any) -> str:
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)

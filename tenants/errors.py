@@ -1,0 +1,114 @@
+"""Everything the core can refuse, one class a reason. Messages are sentences an operator can act on."""
+
+
+class TenancyError(Exception):
+    """Base of the family. Never raised itself."""
+
+
+class BadSettings(TenancyError):
+    """Raised when a setting is missing, unknown, contradictory or unsafe."""
+
+
+class BadHost(TenancyError):
+    """Raised when a Host header is not one well-formed DNS name."""
+
+
+class UnknownHost(TenancyError):
+    """Raised when a well-formed host leads to no tenant."""
+
+
+class HostMoved(TenancyError):
+    """Raised when a host belongs to a tenant that has since taken another slug."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__("This address has moved.")
+        self.slug = slug
+
+
+class TenantSuspended(TenancyError):
+    """Raised when the tenant exists and the operator has suspended it."""
+
+
+class TenantClosed(TenancyError):
+    """Raised when the tenant's contract has ended."""
+
+
+class TenantUnavailable(TenancyError):
+    """Raised when a tenant's database is missing, damaged or cannot be reached."""
+
+
+class WrongStamp(TenantUnavailable):
+    """Raised when a database is stamped for another tenant than the one it was opened for."""
+
+
+class SchemaBehind(TenantUnavailable):
+    """Raised when a tenant database is older than the running code can serve."""
+
+
+class NoTenant(TenancyError):
+    """Raised when tenant data is asked for and no tenant is set."""
+
+
+class WrongTenant(TenancyError):
+    """Raised when an object loaded from one tenant is given to the database of another."""
+
+
+class ReadOnlyDatabase(TenancyError):
+    """Raised when a ``db`` opened for reading is asked to write."""
+
+
+class BadSlug(TenancyError):
+    """Raised when a slug is malformed or reserved."""
+
+
+class BadName(TenancyError):
+    """Raised when a tenant's display name is empty, too long or holds control characters."""
+
+
+class SlugTaken(TenancyError):
+    """Raised when a slug belongs, or once belonged, to another tenant."""
+
+
+class HostTaken(TenancyError):
+    """Raised when a host already leads to a tenant, or can only be a slug's own."""
+
+
+class NoSuchHost(TenancyError):
+    """Raised when a host is not in the registry."""
+
+
+class NoSuchTenant(TenancyError):
+    """Raised when no tenant has this slug or UUID."""
+
+
+class IllegalTransition(TenancyError):
+    """Raised when a tenant cannot go from its present state to the one asked for."""
+
+
+class Busy(TenancyError):
+    """Raised when another operator's command holds the same tenant."""
+
+
+class NotInitialised(TenancyError):
+    """Raised when the home folder holds no registry yet."""
+
+
+class KeyUnavailable(TenancyError):
+    """Raised when the master key or a tenant's key is missing, malformed or readable by others."""
+
+
+class BadSeal(TenancyError):
+    """Raised when sealed bytes were altered, or sealed for another tenant, purpose or epoch."""
+
+
+class NoSuchFile(TenancyError):
+    """Raised when a tenant has no file of this name, or it does not open with the tenant's key."""
+
+
+class BrokenJournal(TenancyError):
+    """Raised when a journal's chain does not hold; ``sequence`` is the first bad entry."""
+
+    def __init__(self, sequence: int, why: str) -> None:
+        super().__init__(f"entry {sequence}: {why}")
+        self.sequence = sequence
+        self.why = why

@@ -1,0 +1,222 @@
+"""Append-only journals whose entries are chained by HMAC, so that an edit, a hole or a reordering shows.
+
+A journal is two tables: entries, and one head row that every writer locks in turn. The hashed bytes are stored as
+they are (``body``); what could identify a person's whereabouts is sealed beside it (``private``) and enters the chain
+only as a salted commitment, so it can be erased one day without breaking the chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    String,
+    Table,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
+
+from tenants.errors import BadSeal, BrokenJournal
+from tenants.keys import TenantKeys, same
+
+_GENESIS: Final = bytes(32)
+_TECHNICAL: Final = {"personal": False}
+
+
+def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any]) -> tuple[Table, Table]:
+    """Declare a journal's entry table ``name`` and head table ``name``_head.
+
+    ``private_info`` classifies the columns that concern a person.
+    """
+    personal = dict(private_info)
+    entries = Table(
+        name,
+        metadata,
+        Column("sequence", Integer, primary_key=True, autoincrement=False, info=_TECHNICAL),
+        Column("at", String(27), nullable=False, index=True, info=_TECHNICAL),
+        Column("event", String(64), nullable=False, info=_TECHNICAL),
+        Column("outcome", String(16), nullable=False, info=_TECHNICAL),
+        Column("actor", String(64), nullable=False, info=personal),
+        Column("subject", String(64), nullable=False, index=True, info=personal),
+        Column("body", LargeBinary, nullable=False, info=personal),
+        Column("private", LargeBinary, nullable=True, info=personal),
+        Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
+    )
+    head = Table(
+        f"{name}_head",
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=False, info=_TECHNICAL),
+        Column("sequence", Integer, nullable=False, info=_TECHNICAL),
+        Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
+    )
+    return entries, head
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, unsealed. ``actor`` did it, ``subject`` is whom or what it concerns; both are opaque ids."""
+
+    sequence: int
+    at: datetime
+    event: str
+    outcome: str
+    actor: str
+    subject: str
+    details: Mapping[str, Any]
+    private: Mapping[str, Any]
+
+
+class Journal:
+    """Writes, reads and verifies one journal of one tenant (or of the platform)."""
+
+    def __init__(self, entries: Table, head: Table, keys: TenantKeys) -> None:
+        self._entries = entries
+        self._head = head
+        self._keys = keys
+        self._purpose = f"journal/{entries.name}"
+
+    def append(
+        self,
+        db: Session | Connection,
+        event: str,
+        outcome: str,
+        *,
+        actor: str,
+        subject: str,
+        details: Mapping[str, Any],
+        private: Mapping[str, Any],
+    ) -> int:
+        """Append one entry in the caller's transaction and return its sequence number.
+
+        Call it last: from here to the commit, every other writer of this journal waits.
+        """
+        last, previous = self._head_row(db)
+        sequence = last + 1
+        salt = secrets.token_bytes(16)
+        private_bytes = salt + _canonical(private)
+        columns = {
+            "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "event": event,
+            "outcome": outcome,
+            "actor": actor,
+            "subject": subject,
+        }
+        body = _canonical(
+            {
+                **columns,
+                "sequence": sequence,
+                "details": details,
+                "private": hashlib.sha256(private_bytes).hexdigest(),
+            }
+        )
+        mac = self._mac(previous, sequence, body)
+        sealed = self._keys.seal(self._purpose, private_bytes, context=sequence.to_bytes(8))
+        db.execute(insert(self._entries).values(sequence=sequence, body=body, private=sealed, mac=mac, **columns))
+        db.execute(update(self._head).values(sequence=sequence, mac=mac))
+        return sequence
+
+    def start(self, db: Session | Connection) -> None:
+        """Write the head row of an empty journal. Once, when the database is made."""
+        db.execute(insert(self._head).values(id=1, sequence=0, mac=_GENESIS))
+
+    def head(self, db: Session | Connection) -> tuple[int, str]:
+        """Return the last sequence number and its MAC in hex: keep it elsewhere to prove nothing was cut off."""
+        sequence, mac = self._head_row(db)
+        return sequence, mac.hex()
+
+    def read(self, rows: Iterator[Row[Any]]) -> Iterator[Entry]:
+        """Unseal rows selected from the entry table."""
+        for row in rows:
+            body = json.loads(row.body)
+            yield Entry(
+                sequence=row.sequence,
+                at=datetime.fromisoformat(row.at),
+                event=row.event,
+                outcome=row.outcome,
+                actor=row.actor,
+                subject=row.subject,
+                details=body["details"],
+                private=self._open_private(row)[1],
+            )
+
+    def verify(self, db: Session | Connection, anchor: tuple[int, str] | None = None) -> int:
+        """Check every entry against the chain and return how many there are.
+
+        ``anchor`` is a head seen earlier: the chain must still pass through it.
+        Raises BrokenJournal naming the first entry that does not hold.
+        """
+        previous, count = _GENESIS, 0
+        stored = select(*_as_stored(self._entries)).order_by(self._entries.c.sequence)
+        for row in db.execute(stored.execution_options(yield_per=500)):
+            count += 1
+            self._verify_row(row, count, previous)
+            previous = row.mac
+            if anchor is not None and anchor[0] == count and anchor[1] != previous.hex():
+                raise BrokenJournal(count, "does not match the head noted earlier: the chain was rewritten")
+        if anchor is not None and anchor[0] > count:
+            raise BrokenJournal(count + 1, "is missing: the chain was cut off since the head was noted")
+        last, mac = self._head_row(db)
+        if (last, mac) != (count, previous):
+            raise BrokenJournal(min(last, count) + 1, "the head row does not match the last entry")
+        return count
+
+    def _verify_row(self, row: Row[Any], expected: int, previous: bytes) -> None:
+        if row.sequence != expected:
+            raise BrokenJournal(expected, "is missing")
+        if not (isinstance(row.body, bytes) and isinstance(row.mac, bytes)):
+            raise BrokenJournal(expected, "is not in the form of an entry")
+        if not same(row.mac, self._mac(previous, row.sequence, row.body)):
+            raise BrokenJournal(expected, "does not follow from the entry before it: changed, moved or forged")
+        body = json.loads(row.body)
+        for column in ("sequence", "at", "event", "outcome", "actor", "subject"):
+            if body[column] != getattr(row, column):
+                raise BrokenJournal(expected, f"column {column} differs from what was signed")
+        try:
+            raw, _ = self._open_private(row)
+        except (BadSeal, TypeError) as error:
+            raise BrokenJournal(expected, "its sealed part was changed") from error
+        if raw and hashlib.sha256(raw).hexdigest() != body["private"]:
+            raise BrokenJournal(expected, "its sealed part is not the one that was signed")
+
+    def _open_private(self, row: Row[Any]) -> tuple[bytes, dict[str, Any]]:
+        if row.private is None:
+            return b"", {}
+        raw = self._keys.open(self._purpose, row.private, context=row.sequence.to_bytes(8))
+        return raw, json.loads(raw[16:])
+
+    def _head_row(self, db: Session | Connection) -> tuple[int, bytes]:
+        # A writing transaction holds the database's one write lock from its beginning, so no row lock is needed.
+        match [tuple(row) for row in db.execute(select(*_as_stored(self._head)))]:
+            case [(_, int(sequence), bytes(mac))]:
+                return sequence, mac
+        raise BrokenJournal(0, "the head row is missing or malformed")
+
+    def _mac(self, previous: bytes, sequence: int, body: bytes) -> bytes:
+        return self._keys.mac(self._purpose, previous + sequence.to_bytes(8) + hashlib.sha256(body).digest())
+
+
+def _as_stored(table: Table) -> list[ColumnElement[Any]]:
+    # SQLite columns take any type: a forged entry must reach the checks, not trip the conversion before them.
+    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    # ASCII, so that a lone surrogate in a client's header is an entry like any other.
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

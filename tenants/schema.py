@@ -1,0 +1,90 @@
+"""Schema history of the registry and of tenant databases (Alembic). Operators only; the web never changes a schema."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenants.durable import sync
+from tenants.errors import TenancyError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+REGISTRY_HISTORY = "tenants.migrations"
+_REVISION = re.compile(r"([0-9]{4})_\w+\.py")
+
+
+def head(history: str) -> int:
+    """Return the newest revision number in a history package, read from its file names."""
+    return max(number for number, _ in _revisions(history))
+
+
+def upgrade(connection: Connection, history: str) -> None:
+    """Bring one database to the head of a history, in the caller's transaction."""
+    # Alembic costs 150 ms to import and is wanted by very few commands.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(files(history)))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def template_file(folder: Path, history: str) -> Path:
+    """Return an empty, closed SQLite database at the head of a history, made once and copied from then on.
+
+    Its name holds a digest of the history, so that a changed history never meets an older template.
+    """
+    template = folder / f"{history}-{head(history):04}-{_digest(history)}.sqlite3"
+    if not template.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _build_template(template, history)
+    return template
+
+
+def _build_template(template: Path, history: str) -> None:
+    from sqlalchemy import URL, create_engine
+
+    descriptor, name = tempfile.mkstemp(dir=template.parent, suffix=".part")
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        engine = create_engine(URL.create("sqlite", database=str(draft)))
+        with engine.begin() as connection:
+            upgrade(connection, history)
+        with engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
+        engine.dispose()
+        if mode != "wal":
+            raise TenancyError("SQLite cannot use a write-ahead log in the home folder; is it a network drive?")
+        sync(draft)
+        draft.replace(template)
+        sync(template.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@cache
+def _revisions(history: str) -> list[tuple[int, bytes]]:
+    found = []
+    for file in files(history).joinpath("versions").iterdir():
+        match = _REVISION.fullmatch(file.name)
+        if match:
+            found.append((int(match[1]), file.read_bytes()))
+    return sorted(found)
+
+
+@cache
+def _digest(history: str) -> str:
+    digest = hashlib.sha256(files("tenants").joinpath("migrating.py").read_bytes())
+    for _, content in _revisions(history):
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,128 @@
+"""What the platform is told by its environment: one frozen table, read once, checked at start."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from tenants.errors import BadHost, BadSettings
+from tenants.hosts import parse_host
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNIX_PEER = "unix"
+"""In EXTRANET_TRUSTED_PROXIES: believe whoever can open the unix socket (nginx, by its file mode)."""
+
+_DEMO_PORT = 8000
+
+HELP = {
+    "EXTRANET_HOME": "state folder: registry, tenant databases, files (default: var)",
+    "EXTRANET_DOMAIN": "tenants answer at <slug>.<domain>; a port may follow when it is not 443 (default: localhost)",
+    "EXTRANET_REGISTRY_URL": "the registry's database (default: SQLite in the home folder)",
+    "EXTRANET_MASTER_KEY_FILE": "file with the master key, readable by its owner alone (default: systemd's "
+    "credentials folder, then master.key in the home folder)",
+    "EXTRANET_TRUSTED_PROXIES": "networks, or 'unix', whose X-Forwarded-For is believed (default: none)",
+    "EXTRANET_WORKERS": "gunicorn workers (default: one a processor, at least two)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the web application and the command line must agree on."""
+
+    home: Path
+    domain: str
+    port: int
+    registry_url: str
+    master_key_file: Path
+    trusted_proxies: tuple[Network, ...]
+    trust_unix_peer: bool
+    workers: int
+
+    @property
+    def is_local(self) -> bool:
+        """Whether browsers treat every host here as secure without TLS."""
+        return _is_local(self.domain)
+
+    @property
+    def scheme(self) -> str:
+        """``http`` on localhost, ``https`` everywhere else."""
+        return "http" if self.is_local else "https"
+
+    def host_of(self, slug: str) -> str:
+        """Return the host a slug answers at."""
+        return f"{slug}.{self.domain}"
+
+    def origin(self, host: str) -> str:
+        """Return scheme, host and, where it is not the default one, port, as a browser's Origin spells them."""
+        default = 80 if self.scheme == "http" else 443
+        return f"{self.scheme}://{host}" + ("" if self.port == default else f":{self.port}")
+
+    def folder_of(self, tenant_uuid: UUID) -> Path:
+        """Return the folder that holds one tenant's database and files. Built from the UUID alone."""
+        return self.home / "tenants" / str(tenant_uuid)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the environment; raise BadSettings with one sentence when something is off."""
+    unknown = sorted(name for name in environ if name.startswith("EXTRANET_") and name not in HELP)
+    if unknown:
+        raise BadSettings(f"Unknown setting {unknown[0]}. Known are: {', '.join(HELP)}.")
+    home = Path(environ.get("EXTRANET_HOME") or "var").absolute()
+    domain, port = _domain(environ.get("EXTRANET_DOMAIN") or "localhost")
+    proxies = environ.get("EXTRANET_TRUSTED_PROXIES", "").replace(",", " ").split()
+    return Settings(
+        home=home,
+        domain=domain,
+        port=port,
+        registry_url=environ.get("EXTRANET_REGISTRY_URL") or f"sqlite:///{home / 'registry.sqlite3'}",
+        master_key_file=_master_key_file(environ, home),
+        trusted_proxies=tuple(_network(text) for text in proxies if text != UNIX_PEER),
+        trust_unix_peer=UNIX_PEER in proxies,
+        workers=_workers(environ.get("EXTRANET_WORKERS", "")),
+    )
+
+
+def _domain(text: str) -> tuple[str, int]:
+    try:
+        domain = parse_host(text)
+    except BadHost as error:
+        raise BadSettings(f"EXTRANET_DOMAIN is not a DNS name: {text!r}.") from error
+    _, colon, port = text.partition(":")
+    if colon:
+        return domain, int(port)
+    return domain, _DEMO_PORT if _is_local(domain) else 443
+
+
+def _is_local(domain: str) -> bool:
+    return domain == "localhost" or domain.endswith(".localhost")
+
+
+def _master_key_file(environ: Mapping[str, str], home: Path) -> Path:
+    if path := environ.get("EXTRANET_MASTER_KEY_FILE"):
+        return Path(path).absolute()
+    if credentials := environ.get("CREDENTIALS_DIRECTORY"):
+        return Path(credentials) / "extranet-master-key"
+    return home / "master.key"
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise BadSettings(f"EXTRANET_TRUSTED_PROXIES: {text!r} is neither a network nor 'unix'.") from error
+    if network.prefixlen == 0:
+        raise BadSettings(f"EXTRANET_TRUSTED_PROXIES: {text!r} would let anybody forge an address.")
+    return network
+
+
+def _workers(text: str) -> int:
+    if not text:
+        return max(2, os.cpu_count() or 2)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 64):
+        raise BadSettings(f"EXTRANET_WORKERS is a number from 1 to 64, not {text!r}.")
+    return int(text)

@@ -1,0 +1,131 @@
+"""A real platform for tests: a home folder with a registry and two real tenants, and browsers to visit them with.
+
+Both tenants hold people with the same usernames, the same passwords and the same ids: whatever confuses one
+tenant with the other shows at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+from flask import Flask
+
+from extranet.accounts import operations
+from extranet.accounts.founding import found_tenant
+from extranet.accounts.operations import NewUser
+from extranet.accounts.passwords import Cost, Passwords
+from extranet.app import HISTORY, create_app
+from extranet.models import Role
+from extranet.security_log.origin import OPERATOR, Origin
+from tenants import lifecycle
+from tenants.databases import TenantSession
+from tenants.settings import Settings, read_settings
+from tenants.tenancy import Tenancy, initialise
+from tenants.tenant import Tenant
+from tests.browser import Browser
+
+CHEAPEST = Cost(time=1, memory=8, lanes=1)
+PASSWORD = "correct horse battery staple"
+OPERATOR_ORIGIN = Origin.operator("operator", "test")
+
+PEOPLE = {
+    "anna": ("Anna", "Martin", Role.ADMIN),
+    "ben": ("Ben", "Peeters", Role.MEMBER),
+    "gus": ("Gus", "Guest", Role.GUEST),
+}
+SLUGS = ("acme", "globex")
+
+
+def user_id(username: str) -> str:
+    """Return the id a test person has in every tenant."""
+    return username.encode().hex().ljust(32, "0")
+
+
+@dataclass
+class Platform:
+    """An application over one home."""
+
+    settings: Settings
+    app: Flask
+
+    @property
+    def tenancy(self) -> Tenancy:
+        return self.app.extensions["extranet"].tenancy
+
+    @property
+    def passwords(self) -> Passwords:
+        return self.app.extensions["extranet"].passwords
+
+    def tenant(self, slug: str) -> Tenant:
+        return self.tenancy.registry.by_slug(slug)
+
+    @contextmanager
+    def db(self, slug: str, *, writing: bool = True) -> Iterator[TenantSession]:
+        """Open a tenant's database; commits at the end when writing."""
+        with self.tenancy.open_db(self.tenant(slug), writing=writing) as db:
+            yield db
+            if writing:
+                db.commit()
+
+    def browser(self, slug: str = "acme", **options: str) -> Browser:
+        """Return a fresh browser that visits one tenant."""
+        return Browser(self.app, self.settings.origin(self.settings.host_of(slug)), **options)
+
+    def signed_in(self, slug: str = "acme", username: str = "anna") -> Browser:
+        """Return a browser in which somebody has signed in through the form."""
+        browser = self.browser(slug)
+        browser.sign_in(username, PASSWORD)
+        return browser
+
+    def invite(self, slug: str, username: str) -> str:
+        """Create a user and return their invitation's path."""
+        with self.db(slug) as db:
+            new = NewUser(username, f"{username}@{slug}.example", username.capitalize(), "Newcomer")
+            user = operations.create_user(db, new, OPERATOR_ORIGIN, OPERATOR)
+            return f"/invitation/{operations.invite(db, user, OPERATOR_ORIGIN, OPERATOR)}"
+
+    def close(self) -> None:
+        self.tenancy.close()
+
+
+def make_home(home: Path) -> None:
+    """Fill an empty folder with a registry and both tenants. Slow: do it once and copy."""
+    settings = read_settings({"EXTRANET_HOME": str(home)})
+    initialise(settings)
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        for slug in SLUGS:
+            add_tenant(tenancy, slug)
+
+
+def add_tenant(tenancy: Tenancy, slug: str) -> Tenant:
+    """Create a tenant with the test people."""
+    passwords = Passwords(CHEAPEST, slots=1)
+
+    def prepare(db: TenantSession) -> None:
+        for username, (first_name, last_name, role) in PEOPLE.items():
+            new = NewUser(username, f"{username}@{slug}.example", first_name, last_name, role)
+            with patch.object(operations, "new_id", lambda username=username: user_id(username)):
+                if role is Role.ADMIN:
+                    user = found_tenant(db, slug.capitalize(), "en", new, OPERATOR_ORIGIN)
+                else:
+                    user = operations.create_user(db, new, OPERATOR_ORIGIN, OPERATOR)
+            operations.set_password(db, passwords, user, PASSWORD, OPERATOR_ORIGIN, OPERATOR)
+
+    tenant, _ = lifecycle.create_tenant(tenancy, slug, slug.capitalize(), prepare)
+    return tenant
+
+
+def open_platform(home: Path, **settings: object) -> Platform:
+    """Open the application over a home."""
+    read = replace(read_settings({"EXTRANET_HOME": str(home)}), **settings)
+    return Platform(read, create_app(read, CHEAPEST))
+
+
+def copy_home(pristine: Path, target: Path) -> Path:
+    """Copy a closed home."""
+    return Path(shutil.copytree(pristine, target, copy_function=shutil.copy2))
