@@ -46,6 +46,11 @@ def reauthentication_limits(keys: TenantKeys, user_id: str) -> list[Limit]:
     return [Limit(keys.mac(_PURPOSE, f"confirm/{user_id}".encode()), _BROWSER_ATTEMPTS, _QUARTER)]
 
 
+def noted_limits(keys: TenantKeys, about: str) -> list[Limit]:
+    """Return the limit on log entries about refused attempts: a flood must not fill the log."""
+    return [Limit(keys.mac(_PURPOSE, f"noted/{about}".encode()), _BROWSER_ATTEMPTS, _QUARTER)]
+
+
 def reserve_all(db: Session, limits: Iterable[Limit], now: int) -> int:
     """Reserve one attempt in every bucket; return 0, or the seconds to wait."""
     return max(reserve(db, limit, now) for limit in limits)

@@ -18,7 +18,7 @@ from extranet.accounts.logins import end_logins, forget_browsers, known_browsers
 from extranet.accounts.passwords import Passwords, check_new_password
 from extranet.errors import Invalid, InvitationRefused, NotFound, TooManyAttempts
 from extranet.i18n import gettext as _
-from extranet.models import Company, Invitation, Profile, Role, User, UserState
+from extranet.models import Company, Invitation, Login, Profile, Role, User, UserState
 from extranet.models.base import new_id, utc_now
 from extranet.models.company import THE_COMPANY
 from extranet.security_log.events import Event, Outcome
@@ -175,11 +175,20 @@ def change_password(
     return secret
 
 
+def report_stranger(db: Session, user_id: str, *, login_id: str, origin: Origin) -> None:
+    """Act on "this wasn't me": every other login and browser ends, and a new password has to be chosen now."""
+    db.get_one(User, user_id).must_change_password = True
+    forget_browsers(db, user_id, but=db.get_one(Login, login_id).browser_id)
+    ended = end_logins(db, user_id, "stranger_reported", but=login_id)
+    record(db, Event.STRANGER_REPORTED, origin, actor=user_id, details={"logins_ended": ended})
+
+
 def set_password(db: Session, passwords: Passwords, user: User, password: str, origin: Origin, actor: str) -> None:
     """Give a user a password on their behalf, ending all their logins; raise Invalid."""
     check_new_password(password, guessable_words(db, user))
     user.password = passwords.hash(db.info["keys"], user.id, password)
     user.password_changed_at = utc_now()
+    user.must_change_password = False
     if user.state == UserState.INVITED:
         user.state = UserState.ACTIVE
         _end_invitations(db, user, "password_set")
@@ -277,10 +286,10 @@ def _check_changed(db: Session, user: User, current: str, new: str) -> None:
 
 def _store_password(db: Session, user_id: str, before: bytes, stored: bytes, login_id: str) -> str:
     """Store a new hash if nobody did so meanwhile; return the id of the browser in use."""
-    from extranet.models import Login
-
     mine = (User.id == user_id) & (User.password == before) & (User.state == UserState.ACTIVE)
-    changed = update(User).where(mine).values(password=stored, password_changed_at=utc_now())
+    changed = (
+        update(User).where(mine).values(password=stored, password_changed_at=utc_now(), must_change_password=False)
+    )
     if db.execute(changed).rowcount != 1:  # type: ignore[attr-defined]
         raise Invalid("current", _("Your password was changed a moment ago, elsewhere."))
     return db.get_one(Login, login_id).browser_id

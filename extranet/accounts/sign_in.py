@@ -13,6 +13,7 @@ from extranet.accounts.limits import (
     AddressLimits,
     account_limits,
     browser_limits,
+    noted_limits,
     refund_all,
     reserve_all,
     reset_all,
@@ -95,7 +96,8 @@ def _reserve(db: Session, addresses: AddressLimits, account: _Account, attempt: 
     # A known browser is not held against the office address it shares with a stranger's failures.
     if not account.trusted:
         wait = max(wait, addresses.reserve(origin.address, now))
-    if wait:
+    # The guesses themselves are bounded, what is thrown at the bound is not: only the first few are worth a row.
+    if wait and reserve_all(db, noted_limits(db.info["keys"], account.user_id or NOBODY), now) == 0:
         record(
             db,
             Event.SIGN_IN_THROTTLED,

@@ -52,6 +52,9 @@ class User(Base):
     password_changed_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("technical", erase="null", purpose="security", source="system")
     )
+    must_change_password: Mapped[bool] = mapped_column(
+        Boolean, default=False, info=personal("technical", erase="keep", purpose="security", source="system")
+    )
     avatar: Mapped[str] = mapped_column(String(32), default="", info=personal("identity", erase="null"))
     language: Mapped[str] = mapped_column(String(8), info=_PREFERENCE)
     time_zone: Mapped[str] = mapped_column(String(64), info=_PREFERENCE)

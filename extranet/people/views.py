@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session
 
 from extranet.errors import NotFound
 from extranet.models import User
+from extranet.request.access import while_password_expired
 from extranet.request.current import current
 
 blueprint = Blueprint("people", __name__, url_prefix="/people")
 
 
 @blueprint.get("/<user_id>/avatar")
+@while_password_expired
 def avatar(user_id: str) -> Response:
     """Serve a picture to signed-in members of the same tenant, and to nobody else."""
     picture = current.files.read(picture_of(current.db, user_id))

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Response, request
+from flask import Response, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
+from extranet.accounts import operations
 from extranet.accounts.browsers import describe_browser
 from extranet.i18n import current_language, lazy
 from extranet.preferences.blueprint import blueprint
 from extranet.request import pages
+from extranet.request.cookies import change_session
 from extranet.request.current import current
-from extranet.security_log.events import Event
+from extranet.request.events import note
+from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import count_about, read_about
 from tenants.journal import Entry
 
@@ -31,6 +35,7 @@ LABELS = {
     Event.BROWSER_RENAMED: lazy("Browser renamed"),
     Event.PASSWORD_CHANGED: lazy("Password changed"),
     Event.PASSWORD_CHANGE_REFUSED: lazy("Password change refused: wrong current password"),
+    Event.STRANGER_REPORTED: lazy("Reported as done by somebody else"),
     Event.USER_CREATED: lazy("Account created"),
     Event.USER_INVITED: lazy("Invitation made"),
     Event.USER_DISABLED: lazy("Account disabled"),
@@ -39,6 +44,9 @@ LABELS = {
     Event.INVITATION_ACCEPTED: lazy("Invitation accepted, password set"),
     Event.UPLOAD_REFUSED: lazy("Upload refused"),
     Event.COMPANY_CHANGED: lazy("Company registration changed"),
+    Event.LOG_VIEWED: lazy("The operator of this service viewed the security log"),
+    Event.LOG_EXPORTED: lazy("The operator of this service exported the security log"),
+    Event.ALL_SIGNED_OUT: lazy("Everybody was signed out by the operator of this service"),
     Event.HISTORY_EXPORTED: lazy("Sign-in history downloaded"),
     Event.CSRF_REFUSED: lazy("Form refused: not sent from this extranet, or too old"),
     Event.COOKIE_TAMPERED: lazy("Cookie refused"),
@@ -86,9 +94,18 @@ def history() -> str:
     return pages.render("preferences/history.html", events=[_shown(entry) for entry in entries], pager=pager)
 
 
+@blueprint.post("/history/not-me")
+def report_stranger() -> AnyResponse:
+    """Act on "this wasn't me": shut everybody else out, then ask for a new password."""
+    operations.report_stranger(current.db, current.user.id, login_id=current.user.login_id, origin=current.origin)
+    change_session(notice=pages.STRANGER_REPORTED)
+    return redirect(url_for("preferences.security"), 303)
+
+
 @blueprint.get("/history.csv")
 def history_csv() -> Response:
     """Download one's own entries."""
+    note(Event.HISTORY_EXPORTED, details={}, outcome=Outcome.OK)
     answer = Response(_csv_of(_shown(entry) for entry in read_about(current.db, current.user.id)), mimetype="text/csv")
     answer.headers["Content-Disposition"] = 'attachment; filename="sign-in-history.csv"'
     return answer

@@ -11,17 +11,20 @@ from extranet.i18n import gettext as _
 from extranet.preferences.blueprint import blueprint
 from extranet.preferences.forms import PasswordForm
 from extranet.request import pages
+from extranet.request.access import while_password_expired
 from extranet.request.cookies import Kind, start_session
 from extranet.request.current import current
 
 
 @blueprint.get("/security")
+@while_password_expired
 def security() -> Response:
     """Show the form."""
     return _page(PasswordForm())
 
 
 @blueprint.post("/security")
+@while_password_expired
 def change_password() -> Response:
     """Change the password; this login goes on under a new secret, all others end."""
     form = PasswordForm(request.form)

@@ -37,6 +37,12 @@ def requires(*roles: Role) -> Callable[[View], View]:
     return mark
 
 
+def while_password_expired(view: View) -> View:
+    """Keep a view open to somebody who has to choose a new password before anything else."""
+    view.is_open_while_password_expired = True  # type: ignore[attr-defined]
+    return view
+
+
 def check() -> Response | None:
     """Send strangers to the sign-in page and refuse who has not the role."""
     if request.routing_exception is not None:
@@ -48,6 +54,8 @@ def check() -> Response | None:
         if current.state.writes:
             raise Unauthorized
         return redirect(url_for("accounts.login", next=request.full_path.rstrip("?")), 303)
+    if current.user.must_change_password and not getattr(view, "is_open_while_password_expired", False):
+        return redirect(url_for("preferences.security"), 303)
     roles = getattr(view, "roles", None)
     if roles is not None and current.user.role not in roles:
         raise Forbidden

@@ -66,7 +66,9 @@ def read() -> None:
     if state.tenant is None:
         return
     header = request.environ.get("HTTP_COOKIE", "")
-    state.cookie = _read_session(header) or SessionCookie()
+    opened = _read_session(header)
+    state.has_cookie = opened is not None
+    state.cookie = opened or SessionCookie()
     state.device = _read_device(header)
 
 

@@ -29,12 +29,18 @@ class CsrfRefused(Exception):
     """Raised when a form was not sent from a page of this extranet, or from one that is too old."""
 
 
+class CookieMissing(CsrfRefused):
+    """Raised when a form arrives without the cookie its page was sent with: the browser refuses cookies."""
+
+
 def check() -> None:
     """Refuse an unsafe request without proof of where it comes from."""
     if not current.state.writes or is_platform(request) or request.routing_exception is not None:
         return
     if not _is_same_origin():
         _refuse("foreign")
+    if not current.state.has_cookie:
+        raise CookieMissing
     if not _token_matches(request.form.get(FIELD, "")):
         _refuse("token")
 

@@ -34,6 +34,7 @@ class State:
     tenant: Tenant | None = None
     db: TenantSession | None = None
     cookie: SessionCookie | None = None
+    has_cookie: bool = False
     cookie_changed: bool = False
     device: bytes = b""
     new_device: bytes = b""

@@ -13,7 +13,7 @@ from extranet import errors as refused
 from extranet.i18n import gettext as _
 from extranet.i18n import lazy
 from extranet.request import pages
-from extranet.request.csrf import CsrfRefused
+from extranet.request.csrf import CookieMissing, CsrfRefused
 from extranet.request.current import current
 from extranet.request.events import note
 from extranet.security_log.events import Event
@@ -64,6 +64,12 @@ _CSRF = Page(
     lazy("For your safety, the form was not sent: it is too old, or was not opened in this browser."),
     lazy("Go back, reload the page and send it again. Copy a long text first."),
 )
+_NO_COOKIE = Page(
+    403,
+    lazy("Cookies are needed"),
+    lazy("Your browser did not send back the cookie this page gave it, so the form was not sent."),
+    lazy("Allow cookies for this address, go back, reload the page and try again. They are never used to follow you."),
+)
 _SIGNED_OUT = Page(
     401,
     lazy("You have been signed out"),
@@ -107,6 +113,7 @@ _TENANCY: tuple[tuple[type[Exception], Page], ...] = (
     (refused.NotAllowed, _FORBIDDEN),
     (refused.NoSlot, _BUSY),
     (refused.TooManyAttempts, _TOO_MANY),
+    (CookieMissing, _NO_COOKIE),
     (CsrfRefused, _CSRF),
     (IntegrityError, _BROKEN),
     (DatabaseError, _UNAVAILABLE),

@@ -33,9 +33,10 @@ NOTICES = {
     8: lazy("The browser has been renamed."),
     9: lazy("The browser has been forgotten."),
     10: lazy("You are signed out."),
+    11: lazy("Every other session has been signed out. Now choose a new password."),
 }
 SAVED, PICTURE_CHANGED, PICTURE_REMOVED, PASSWORD_CHANGED, PASSWORD_SET = 1, 2, 3, 4, 5
-LOGIN_ENDED, LOGINS_ENDED, BROWSER_RENAMED, BROWSER_FORGOTTEN, SIGNED_OUT = 6, 7, 8, 9, 10
+LOGIN_ENDED, LOGINS_ENDED, BROWSER_RENAMED, BROWSER_FORGOTTEN, SIGNED_OUT, STRANGER_REPORTED = 6, 7, 8, 9, 10, 11
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ USER_COLUMNS = (
     "density",
     "rows_per_page",
     "reduce_motion",
+    "must_change_password",
 )
 """The columns of ``user`` that every page needs: the first fields of SignedIn, in their order."""
 
@@ -48,6 +49,7 @@ class SignedIn(UserMixin):  # type: ignore[misc]
     density: str
     rows_per_page: int
     reduce_motion: bool
+    must_change_password: bool
     login_id: str
     browser_id: str
     last_seen_at: datetime

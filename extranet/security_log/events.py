@@ -17,6 +17,7 @@ class Event(StrEnum):
     BROWSER_RENAMED = "browser_renamed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     PASSWORD_CHANGE_REFUSED = "password_change_refused"  # noqa: S105
+    STRANGER_REPORTED = "stranger_reported"
     USER_CREATED = "user_created"
     USER_INVITED = "user_invited"
     USER_DISABLED = "user_disabled"

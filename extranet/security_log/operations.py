@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from extranet.models.security_event import security_event_head_table, security_event_table
@@ -54,17 +54,25 @@ def record(
     )
 
 
+# Somebody looked at entries about everyone: that concerns everyone.
+_ABOUT_EVERYONE = (Event.LOG_VIEWED, Event.LOG_EXPORTED, Event.ALL_SIGNED_OUT)
+
+
 def count_about(db: Session, user_id: str) -> int:
     """Return how many entries concern one person."""
-    about = select(func.count()).where(security_event_table.c.subject == user_id)
-    return db.execute(about).scalar_one()
+    return db.execute(select(func.count()).select_from(security_event_table).where(_concerns(user_id))).scalar_one()
 
 
 def read_about(db: Session, user_id: str, *, offset: int = 0, limit: int | None = None) -> Iterator[Entry]:
-    """Yield what concerns one person, newest first."""
-    entries = select(security_event_table).where(security_event_table.c.subject == user_id)
+    """Yield what concerns one person, newest first; who looked at everybody's entries is part of it."""
+    entries = select(security_event_table).where(_concerns(user_id))
     newest_first = entries.order_by(security_event_table.c.sequence.desc()).offset(offset).limit(limit)
     return journal(db.info["keys"]).read(iter(db.execute(newest_first)))
+
+
+def _concerns(user_id: str) -> ColumnElement[bool]:
+    columns = security_event_table.c
+    return or_(columns.subject == user_id, columns.event.in_(_ABOUT_EVERYONE))
 
 
 def read_last(db: Session, limit: int) -> list[Entry]:
