@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_time
 
 _ISO = "yyyy-MM-dd"
+# English here is Europe's: the day comes before the month.
+_LOCALES = {"en": "en_GB"}
 _CLOCKS = {"24h": "HH:mm", "12h": "h:mm a"}
 
 
@@ -25,12 +27,12 @@ class Dates:
     def date(self, moment: datetime) -> str:
         """Return for example "22 Nov 2026" or "2026-11-22"."""
         pattern = _ISO if self.date_format == "iso" else "medium"
-        return format_date(moment.astimezone(_zone(self.zone)), pattern, locale=self.language)
+        return format_date(moment.astimezone(_zone(self.zone)), pattern, locale=_LOCALES.get(self.language, self.language))
 
     def time(self, moment: datetime) -> str:
         """Return for example "14:05" or "2:05 PM"."""
         local = moment.astimezone(_zone(self.zone))
-        return format_time(local.timetz(), _CLOCKS[self.clock], tzinfo=local.tzinfo, locale=self.language)
+        return format_time(local.timetz(), _CLOCKS[self.clock], tzinfo=local.tzinfo, locale=_LOCALES.get(self.language, self.language))
 
     def datetime(self, moment: datetime) -> str:
         """Return date and time."""

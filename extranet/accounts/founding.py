@@ -14,6 +14,9 @@ from extranet.security_log.origin import OPERATOR, Origin
 
 _FIRST_TIME_ZONE = {"en": "Europe/Paris", "fr": "Europe/Paris", "nl": "Europe/Amsterdam"}
 
+# A hue of its own from the first day, out of those that suit most companies; their administrator picks from all 36.
+_FIRST_HUES = (250, 160, 290, 20, 220, 330, 190, 270)
+
 
 def found_tenant(db: Session, company: str, language: str, admin: NewUser, origin: Origin) -> User:
     """Fill a new tenant's database and return its first administrator, who has no password yet; raise Invalid."""
@@ -34,5 +37,4 @@ def found_tenant(db: Session, company: str, language: str, admin: NewUser, origi
 
 
 def _hue(name: str) -> int:
-    # A hue of its own from the first day: one of the 36 that the stylesheet knows.
-    return sum(name.encode()) * 47 % 36 * 10
+    return _FIRST_HUES[sum(name.encode()) % len(_FIRST_HUES)]

@@ -38,7 +38,7 @@ VISIBILITIES = {
     "admins": lazy("Administrators only"),
 }
 DATE_FORMATS = {"locale": lazy("As usual in my language"), "iso": lazy("ISO (2026-11-22)")}
-CLOCKS = {"24h": lazy("24 hours (14:30)"), "12h": lazy("12 hours (2:30 PM)")}
+CLOCKS = {"24h": "14:30", "12h": "2:30 PM"}
 THEMES = {
     "system": lazy("Like my device"),
     "light": lazy("Light"),
