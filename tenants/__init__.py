@@ -2,7 +2,8 @@
 
 No Flask, no Click: plain arguments in, plain objects out. Imports run downhill::
 
-    tenancy -> resolver | databases | lifecycle | schema -> registry | keys | hosts | sqlite -> tenant -> errors
+    tenancy -> resolver | databases | lifecycle | schema -> registry | keys | hosts | sqlite -> tenant | durable
+    -> errors
 
 The words, used here and everywhere above:
 

@@ -88,7 +88,7 @@ class Databases:
             self._release(slot)
 
     @contextmanager
-    def found(self, tenant: Tenant) -> Iterator[TenantSession]:
+    def fill(self, tenant: Tenant) -> Iterator[TenantSession]:
         """Yield a ``db`` on a fresh copy of the template, to be filled in the transaction that also stamps it.
 
         Committed and durable at the end, or good for nothing.

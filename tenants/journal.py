@@ -142,19 +142,13 @@ class Journal:
         return sequence, mac.hex()
 
     def read(self, rows: Iterator[Row[Any]]) -> Iterator[Entry]:
-        """Unseal rows selected from the entry table."""
+        """Unseal rows selected from the entry table; raise BrokenJournal or BadSeal at one that was tampered with."""
         for row in rows:
-            body = json.loads(row.body)
-            yield Entry(
-                sequence=row.sequence,
-                at=datetime.fromisoformat(row.at),
-                event=row.event,
-                outcome=row.outcome,
-                actor=row.actor,
-                subject=row.subject,
-                details=body["details"],
-                private=self._open_private(row)[1],
-            )
+            try:
+                entry = self._entry(row)
+            except (KeyError, TypeError, ValueError) as error:
+                raise BrokenJournal(row.sequence, "it is not in the form of an entry") from error
+            yield entry
 
     def verify(self, db: Session | Connection, anchor: tuple[int, str] | None = None) -> int:
         """Check every entry against the chain and return how many there are.
@@ -169,25 +163,37 @@ class Journal:
             self._verify_row(row, count, previous)
             previous = row.mac
             if anchor is not None and anchor[0] == count and anchor[1] != previous.hex():
-                raise BrokenJournal(count, "does not match the head noted earlier: the chain was rewritten")
+                raise BrokenJournal(count, "it does not match the head noted earlier: the chain was rewritten")
         if anchor is not None and anchor[0] > count:
-            raise BrokenJournal(count + 1, "is missing: the chain was cut off since the head was noted")
+            raise BrokenJournal(count + 1, "it is missing: the chain was cut off since the head was noted")
         last, mac = self._head_row(db)
         if (last, mac) != (count, previous):
             raise BrokenJournal(min(last, count) + 1, "the head row does not match the last entry")
         return count
 
+    def _entry(self, row: Row[Any]) -> Entry:
+        return Entry(
+            sequence=row.sequence,
+            at=datetime.fromisoformat(row.at),
+            event=row.event,
+            outcome=row.outcome,
+            actor=row.actor,
+            subject=row.subject,
+            details=json.loads(row.body)["details"],
+            private=self._open_private(row)[1],
+        )
+
     def _verify_row(self, row: Row[Any], expected: int, previous: bytes) -> None:
         if row.sequence != expected:
-            raise BrokenJournal(expected, "is missing")
+            raise BrokenJournal(expected, "it is missing")
         if not (isinstance(row.body, bytes) and isinstance(row.mac, bytes)):
-            raise BrokenJournal(expected, "is not in the form of an entry")
+            raise BrokenJournal(expected, "it is not in the form of an entry")
         if not same(row.mac, self._mac(previous, row.sequence, row.body)):
-            raise BrokenJournal(expected, "does not follow from the entry before it: changed, moved or forged")
+            raise BrokenJournal(expected, "it does not follow from the entry before it: changed, moved or forged")
         body = json.loads(row.body)
         for column in ("sequence", "at", "event", "outcome", "actor", "subject"):
             if body[column] != getattr(row, column):
-                raise BrokenJournal(expected, f"column {column} differs from what was signed")
+                raise BrokenJournal(expected, f"its column {column} differs from what was signed")
         try:
             raw, _ = self._open_private(row)
         except (BadSeal, TypeError) as error:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from tenants import schema, sqlite
 from tenants.databases import DATABASE_FILE, TenantSession
-from tenants.errors import BadHost, Busy, HostTaken, IllegalTransition
+from tenants.errors import BadHost, Busy, HostTaken, IllegalTransition, NoSuchTenant
 from tenants.hosts import parse_host
 from tenants.keys import new_key
 from tenants.registry import WrappedKey
@@ -73,13 +73,23 @@ def rename_tenant(tenancy: Tenancy, slug: str, new_slug: str) -> Tenant:
 
 def add_host(tenancy: Tenancy, slug: str, host: str) -> str:
     """Let a custom host lead to a tenant; return its canonical spelling. Raise BadHost or HostTaken."""
-    canonical = parse_host(host)
-    if ":" in host or "." not in canonical:
-        raise BadHost(f"{host!r} is not a full host name such as extranet.example.com.")
+    canonical = parse_custom_host(host)
     domain = tenancy.settings.domain
     if canonical == domain or canonical.endswith(f".{domain}"):
         raise HostTaken(f"Hosts under {domain} belong to slugs; rename the tenant instead.")
     tenancy.registry.add_host(tenancy.registry.by_slug(slug), canonical)
+    return canonical
+
+
+def parse_custom_host(text: str) -> str:
+    """Return a host an operator typed in its canonical spelling; raise BadHost."""
+    refusal = f"{text!r} is not a full host name such as extranet.example.com."
+    try:
+        canonical = parse_host(text)
+    except BadHost as error:
+        raise BadHost(refusal) from error
+    if ":" in text or "." not in canonical:
+        raise BadHost(refusal)
     return canonical
 
 
@@ -117,20 +127,25 @@ def _copy_database(tenancy: Tenancy, tenant: Tenant) -> None:
 
 
 def _fill_database(tenancy: Tenancy, tenant: Tenant, prepare: Callable[[TenantSession], Prepared]) -> Prepared:
-    with tenancy.databases.found(tenant) as db:
+    with tenancy.databases.fill(tenant) as db:
         db.info["keys"] = tenancy.keys_of(tenant)
         return prepare(db)
 
 
 def _undo_unfinished(tenancy: Tenancy, slug: str) -> None:
+    try:
+        tenant = tenancy.registry.by_slug(slug)
+    except NoSuchTenant:
+        return
     # The slug's lock is ours, so whoever began is gone. The registry is asked, not remembered: an interrupt can come
     # after the tenant was activated, and what is served is never undone.
-    for tenant in tenancy.registry.unfinished():
-        if tenant.slug == slug:
-            folder = tenancy.settings.folder_of(tenant.uuid)
-            if folder.exists():
-                shutil.rmtree(folder)
-            tenancy.registry.discard(tenant)
+    if tenant.state is not State.PROVISIONING:
+        return
+    tenancy.databases.forget(tenant)
+    folder = tenancy.settings.folder_of(tenant.uuid)
+    if folder.exists():
+        shutil.rmtree(folder)
+    tenancy.registry.discard(tenant)
 
 
 @contextmanager

@@ -217,9 +217,13 @@ class Registry:
             connection.execute(delete(wrapped_key_table).where(wrapped_key_table.c.tenant_uuid == tenant.uuid))
 
     def move_to(self, tenant: Tenant, state: State) -> Tenant:
-        """Change a tenant's state; raise IllegalTransition. Return it as it is now."""
+        """Change a tenant's state; raise IllegalTransition. Return it as it is now.
+
+        One that leaves ``active`` leaves every cookie behind: what was signed in then is not when it comes back.
+        """
         check_transition(tenant, state)
-        return self._change(tenant, tenant_table.c.state == tenant.state, state=state, changed_at=_now())
+        epoch = tenant_table.c.epoch + (1 if tenant.state is State.ACTIVE else 0)
+        return self._change(tenant, tenant_table.c.state == tenant.state, state=state, epoch=epoch, changed_at=_now())
 
     def raise_epoch(self, tenant: Tenant) -> Tenant:
         """Make every cookie of a tenant worthless."""

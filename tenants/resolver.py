@@ -95,9 +95,11 @@ class Resolver:
 
     def _look_up_former(self, slug: str) -> Refusal:
         try:
-            return partial(HostMoved, self._registry.by_former_slug(slug).slug)
+            tenant = self._registry.by_former_slug(slug)
         except NoSuchTenant:
             return _unknown
+        # A redirect to where nothing is any more would tell who once was there.
+        return _unknown if tenant.state is State.PURGED else partial(HostMoved, tenant.slug)
 
 
 def _unknown() -> TenancyError:

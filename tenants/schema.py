@@ -61,15 +61,18 @@ def _build_template(template: Path, history: str) -> None:
         with engine.begin() as connection:
             upgrade(connection, history)
         with engine.connect() as connection:
-            mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
+            _keep_write_ahead_log(connection)
         engine.dispose()
-        if mode != "wal":
-            raise TenancyError("SQLite cannot use a write-ahead log in the home folder; is it a network drive?")
         sync(draft)
         draft.replace(template)
         sync(template.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _keep_write_ahead_log(connection: Connection) -> None:
+    if connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one() != "wal":
+        raise TenancyError("SQLite cannot use a write-ahead log in the home folder; is it a network drive?")
 
 
 @cache

@@ -153,6 +153,7 @@ def _open(path: Path, schema_version: int, on_connect: Callable[[sqlite3.Connect
     connection.file = file
     try:
         _harden(connection)
+        _check_length(connection, path)
         _check_schema(connection, path, schema_version)
         on_connect(connection)
     except sqlite3.Error as error:
@@ -174,6 +175,13 @@ def _harden(connection: sqlite3.Connection) -> None:
 def sync_later(connection: sqlite3.Connection) -> None:
     """Leave it to the caller to sync the file: for one that nobody else knows of yet."""
     connection.execute("PRAGMA synchronous=OFF")
+
+
+def _check_length(connection: sqlite3.Connection, path: Path) -> None:
+    # SQLite itself finds a missing page, but reads one cut in the middle as zeros: rows would turn into NULLs.
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    if os.stat(path).st_size % page_size:
+        raise TenantUnavailable(f"{path} is damaged: cut off in the middle of a page.")
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path, schema_version: int) -> None:
@@ -211,17 +219,28 @@ def check_folder(folder: Path) -> None:
 
 def copy_template(template: Path, target: Path) -> None:
     """Copy a closed database file to a path where nothing of an older one is left. The caller makes it durable."""
-    for leftover in (target, *(Path(f"{target}{suffix}") for suffix in SIDE_FILES)):
-        # A stale -wal beside a fresh copy brings the old database's rows back to life.
-        if os.path.lexists(leftover):
-            raise TenantUnavailable(f"{leftover} is in the way; nothing was copied.")
+    refuse_leftovers(target)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as copy, open(template, "rb") as source:
         shutil.copyfileobj(source, copy)
 
 
+def refuse_leftovers(target: Path) -> None:
+    """Raise TenantUnavailable when anything of an older database is left where a new one is to be.
+
+    A stale -wal beside a fresh copy brings the old database's rows back to life.
+    """
+    for leftover in (target, *(Path(f"{target}{suffix}") for suffix in SIDE_FILES)):
+        if os.path.lexists(leftover):
+            raise TenantUnavailable(f"{leftover} is in the way; nothing was copied.")
+
+
 def read_schema_version(path: Path) -> int:
-    """Read ``user_version`` from the file's header, without opening the database (30 us)."""
+    """Read ``user_version`` from the file's header, without opening the database (30 us).
+
+    Never in a process that has this database open: closing the file here drops SQLite's locks there. A version
+    that is still in the write-ahead log is not seen.
+    """
     file_identity(path)
     try:
         with open(path, "rb") as file:

@@ -116,8 +116,8 @@ class Tenancy:
 
 def registry_file(settings: Settings) -> Path:
     """Return the registry's SQLite file; raise BadSettings for an engine that is not supported."""
-    _, prefix, path = settings.registry_url.partition("sqlite:///")
-    if not prefix or path in {"", ":memory:"}:
+    before, prefix, path = settings.registry_url.partition("sqlite:///")
+    if before or not prefix or path in {"", ":memory:"}:
         raise BadSettings("EXTRANET_REGISTRY_URL must be sqlite:///PATH.")
     return Path(path).absolute()
 
@@ -157,10 +157,16 @@ def _initialise(settings: Settings, path: Path) -> None:
         create_master_key(settings.master_key_file)
     master_keys = read_master_keys(settings.master_key_file)
     if not path.exists():
+        if any((settings.home / "tenants").iterdir()):
+            raise NotInitialised(
+                f"There are tenants in {settings.home} but no registry at {path}. "
+                "Put the registry back: their keys are in it and nowhere else."
+            )
         _create_registry(settings, path, master_keys)
 
 
 def _create_registry(settings: Settings, path: Path, master_keys: MasterKeys) -> None:
+    sqlite.refuse_leftovers(path)
     draft = path.with_name(f"{path.name}.part")
     for leftover in (draft, *(Path(f"{draft}{suffix}") for suffix in sqlite.SIDE_FILES)):
         leftover.unlink(missing_ok=True)

@@ -13,8 +13,12 @@ from tenants.errors import BadName, BadSlug, IllegalTransition
 EMBEDDED = "embedded"
 """The server name of tenants that live in SQLite files in the home folder."""
 
-_SLUG = re.compile(r"[a-z0-9](?:-?[a-z0-9])*", re.ASCII)
-_SLUG_LENGTH = range(2, 33)
+SLUG_PATTERN = r"[a-z0-9](?:-?[a-z0-9])*"
+"""What a slug is made of; nginx matches hosts with the same pattern."""
+
+SLUG_LENGTH = range(2, 33)
+
+_SLUG = re.compile(SLUG_PATTERN, re.ASCII)
 
 # Labels that mail, certificates, browsers or people already give a meaning to.
 _RESERVED = """
@@ -73,7 +77,7 @@ def check_transition(tenant: Tenant, target: State) -> None:
 
 def parse_slug(text: str) -> str:
     """Return ``text`` when it is a free-standing, unreserved slug; raise BadSlug otherwise."""
-    if len(text) not in _SLUG_LENGTH:
+    if len(text) not in SLUG_LENGTH:
         raise BadSlug("A slug has 2 to 32 characters.")
     if not _SLUG.fullmatch(text):
         raise BadSlug("A slug is made of a-z, 0-9 and single hyphens, and begins and ends with a letter or digit.")
