@@ -113,6 +113,14 @@ def test_an_entry_written_with_another_tenants_key_is_found() -> None:
             journal_of(ACME).verify(db)
 
 
+@pytest.mark.parametrize("body", [b"not json", b"{}", b"[]"])
+def test_reading_an_entry_without_its_form_is_a_broken_journal(body: bytes) -> None:
+    with journal_with(2) as (db, raw):
+        raw.execute("UPDATE security_event SET body = ? WHERE sequence = 2", (body,))
+        with pytest.raises(BrokenJournal, match="entry 2"):
+            list(journal_of(ACME).read(iter(db.execute(select(entries).order_by(entries.c.sequence)))))
+
+
 def refused_at(db: Connection, anchor: tuple[int, str] | None = None) -> int:
     with pytest.raises(BrokenJournal) as caught:
         journal_of(ACME).verify(db, anchor)
