@@ -8,10 +8,10 @@ export EXTRANET_DOMAIN ?= localhost:$(PORT)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock
+.PHONY: help run test lint bench messages lock
 
 help:  ## Show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 run: $(VENV)/.run  ## Serve two demo tenants at http://acme.localhost:8000 and http://globex.localhost:8000
 	@$(BIN)/extranet init > /dev/null
@@ -36,6 +36,9 @@ lint: $(VENV)/.test  ## Check style, types and which module may import which
 
 bench: $(VENV)/.test  ## Measure this machine: one table, ratios in one run
 	@$(BIN)/python -m tests.bench
+
+messages: $(VENV)/.test  ## Gather the texts of the pages into the catalogues to translate
+	@$(BIN)/python -m tests.messages
 
 lock: $(VENV)/.test  ## Write requirements*.txt anew from requirements*.in
 	@for list in requirements requirements-dev; do \
