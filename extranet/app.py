@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from typing import Any
+
+from flask import Flask, Response, current_app
 
 from extranet import request
 from extranet.accounts import views as accounts
@@ -29,7 +31,7 @@ def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
     ``cost`` is for tests: no setting can weaken password hashing.
     """
     log.configure()
-    app = Flask("extranet")
+    app = _Application("extranet", static_folder=None)
     _close_defaults(app)
     app.extensions[EXTENSION] = _make_platform(settings, cost or Cost())
     request.init_app(app)
@@ -56,4 +58,15 @@ def _close_defaults(app: Flask) -> None:
     app.config["MAX_FORM_PARTS"] = 100
     app.config["MAX_FORM_MEMORY_SIZE"] = 128 * 1024
     app.url_map.strict_slashes = True
-    public(app.view_functions["static"])
+    # Only now: Flask's own rule for static files would have been made with the defaults above.
+    app.static_folder = "static"
+    app.add_url_rule("/static/<path:filename>", "static", public(_static_file), methods=["GET"])
+
+
+class _Application(Flask):
+    def log_exception(self, *_: Any) -> None:
+        """Say nothing: request/errors.py logs what failed, and Flask would add the address, which may hold a token."""
+
+
+def _static_file(filename: str) -> Response:
+    return current_app.send_static_file(filename)

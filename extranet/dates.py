@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -27,16 +27,27 @@ class Dates:
     def date(self, moment: datetime) -> str:
         """Return for example "22 Nov 2026" or "2026-11-22"."""
         pattern = _ISO if self.date_format == "iso" else "medium"
-        return format_date(moment.astimezone(_zone(self.zone)), pattern, locale=_LOCALES.get(self.language, self.language))
+        return _date_words(moment.astimezone(_zone(self.zone)).date(), pattern, self.language)
 
     def time(self, moment: datetime) -> str:
         """Return for example "14:05" or "2:05 PM"."""
         local = moment.astimezone(_zone(self.zone))
-        return format_time(local.timetz(), _CLOCKS[self.clock], tzinfo=local.tzinfo, locale=_LOCALES.get(self.language, self.language))
+        return _time_words(local.hour, local.minute, _CLOCKS[self.clock], self.language)
 
     def datetime(self, moment: datetime) -> str:
         """Return date and time."""
         return f"{self.date(moment)}, {self.time(moment)}"
+
+
+# Babel reads a pattern anew for every date; a page shows the same few days again and again.
+@lru_cache(maxsize=5_000)
+def _date_words(day: date, pattern: str, language: str) -> str:
+    return format_date(day, pattern, locale=_LOCALES.get(language, language))
+
+
+@lru_cache(maxsize=5_000)
+def _time_words(hour: int, minute: int, pattern: str, language: str) -> str:
+    return format_time(time(hour, minute), pattern, locale=_LOCALES.get(language, language))
 
 
 @lru_cache(maxsize=1000)

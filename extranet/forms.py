@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wtforms import Form, StringField, ValidationError
@@ -13,6 +13,8 @@ from wtforms.meta import DefaultMeta
 from extranet.i18n import current_language, gettext
 
 _KEPT_CONTROLS = frozenset("\n\t")
+# They turn the text around them: a name could read as another one.
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class _Meta(DefaultMeta):
@@ -44,15 +46,23 @@ def readable(_form: Any, field: StringField) -> None:
     text = field.data or ""
     if "\ufffd" in text:
         raise ValidationError(gettext("This contains characters that could not be read. Please type it again."))
-    if any(
-        unicodedata.category(character) in {"Cc", "Cs", "Cn"} and character not in _KEPT_CONTROLS for character in text
-    ):
+    if any(_is_control(character) for character in text):
         raise ValidationError(gettext("This contains control characters. Please remove them."))
+
+
+def not_too_long(longest: int) -> Callable[[Any, StringField], None]:
+    """Refuse a password of more than ``longest`` bytes, before anything is computed from it."""
+
+    def check(_form: Any, field: StringField) -> None:
+        if len((field.data or "").encode()) > longest:
+            raise ValidationError(gettext("This password is too long: at most %(count)s bytes.", count=longest))
+
+    return check
 
 
 def one_line(_form: Any, field: StringField) -> None:
     """Refuse line breaks and tabs in a field of one line."""
-    if any(character in (field.data or "") for character in "\n\t"):
+    if any(character in (field.data or "") for character in "\n\t\u2028\u2029"):
         raise ValidationError(gettext("This must be on one line."))
 
 
@@ -71,3 +81,9 @@ class Text(StringField):
             render_kw={"maxlength": longest, "autocomplete": autocomplete},
             **options,
         )
+
+
+def _is_control(character: str) -> bool:
+    if character in _DIRECTIONS:
+        return True
+    return unicodedata.category(character) == "Cc" and character not in _KEPT_CONTROLS

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -20,6 +22,7 @@ _NOUNS = {
     "doctor": "Check that everything is as it should be.",
     "demo": "Make a tenant to try things out, on localhost only.",
 }
+_INTERRUPTED = 130
 
 
 class _Nouns(click.Group):
@@ -37,6 +40,14 @@ class _Nouns(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_NOUNS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # What shells and schedulers expect of Ctrl-C; Click itself would answer 1, as for a refusal.
+            click.echo("Interrupted.", err=True)
+            ctx.exit(_INTERRUPTED)
+
 
 @click.group(cls=_Nouns, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="extranet")
@@ -46,7 +57,7 @@ def extranet() -> None:
     \b
     Example:
       extranet init
-      extranet tenant create acme --name "Acme" --admin anna --email anna@acme.example
+      extranet tenant create acme --name Acme --admin anna --email a@acme.example
       extranet serve
     """
 
@@ -54,5 +65,7 @@ def extranet() -> None:
 def main() -> None:
     """Run the command line. Files it makes are for their owner alone."""
     os.umask(0o077)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A company's name must not stop a terminal that lacks its letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     extranet(prog_name="extranet")
-    sys.exit(0)

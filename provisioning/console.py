@@ -1,34 +1,48 @@
-"""What every command shares: ``--json``, the open tenancy, errors as sentences with exit codes, the journal."""
+"""What every command shares: ``--json``, the open tenancy, errors as sentences with exit codes, the journal.
+
+SQLAlchemy is loaded by the first command that needs a database, never for ``--help``.
+"""
 
 from __future__ import annotations
 
 import getpass
 import json
+import os
+import pwd
+import shutil
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy.exc import DatabaseError
 
 from extranet.errors import ExtranetError
-from extranet.security_log.origin import Origin
-from tenants.errors import TenancyError
+from extranet.security_log.origin import Origin, printable
+from provisioning.table import layout
+from tenants.errors import BrokenJournal, NoSuchTenant, TenancyError
 from tenants.settings import Settings, read_settings
-from tenants.tenancy import Tenancy
+
+if TYPE_CHECKING:
+    from tenants.tenancy import Tenancy
 
 HISTORY = "extranet.migrations"
 _LONGEST_SECRET = 4096
+_LONGEST_PARAMETER = 200
+
+# What names a person goes into the sealed part of a journal entry, which can be erased without breaking the chain.
+_PERSONAL = frozenset({"username", "admin", "email", "first_name", "last_name", "why"})
 
 
 class Console:
-    """One running command: opens the tenancy at first use, closes it at the end, says things once."""
+    """One running command: opens the tenancy at first use, closes it at the end, answers once."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.opened: Tenancy | None = None
+        self.exit_code = 0
+        self._opened: Tenancy | None = None
+        self._answer: Iterable[str] = ()
 
     @cached_property
     def settings(self) -> Settings:
@@ -38,14 +52,19 @@ class Console:
     @property
     def tenancy(self) -> Tenancy:
         """The open tenancy."""
-        if self.opened is None:
-            self.opened = Tenancy.open(self.settings, HISTORY)
-        return self.opened
+        if self._opened is None:
+            from tenants.tenancy import Tenancy
+
+            self._opened = Tenancy.open(self.settings, HISTORY)
+        return self._opened
 
     @cached_property
     def operator(self) -> str:
-        """The operating system's name for who is typing."""
-        return getpass.getuser()
+        """The operating system's name for who is typing. Not ``$USER``, which anybody can set."""
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return f"uid {os.getuid()}"
 
     @cached_property
     def origin(self) -> Origin:
@@ -53,46 +72,44 @@ class Console:
         return Origin.operator(self.operator, socket.gethostname())
 
     def say(self, document: Any, *lines: str) -> None:
-        """Answer: the document as JSON, or the lines for a person."""
-        if self.as_json:
-            click.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
-            return
-        for line in lines:
-            click.echo(line)
+        """Answer, once the command is journaled: the document as JSON, or the lines for a person."""
+        self._answer = [json.dumps(document, ensure_ascii=False, indent=2, default=str)] if self.as_json else lines
 
     def table(self, document: Any, columns: list[str], rows: list[list[str]], empty: str) -> None:
         """Answer with a table, or with what to do when there is nothing in it."""
-        if self.as_json or not rows:
-            self.say(document, empty)
-            return
-        from rich.console import Console as Terminal
-        from rich.table import Table
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        self.say(document, *(layout(columns, rows, width) if rows else [empty]))
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(_plain(cell) for cell in row))
-        # A pipe has no width: give it whole lines instead of cutting at 80 columns.
-        Terminal(width=None if sys.stdout.isatty() else 400, highlight=False).print(table)
+    def stream(self, lines: Iterable[str]) -> None:
+        """Answer line by line, with what may be too long to hold."""
+        self._answer = lines
+
+    def answer(self) -> None:
+        """Write the answer to standard output."""
+        for line in self._answer:
+            click.echo(line)
 
     def journal(self, command: str, outcome: str, parameters: Mapping[str, Any]) -> None:
         """Write a changing command into the operators' journal. Secrets are never among its parameters."""
+        told = {name: printable(str(value), _LONGEST_PARAMETER) for name, value in parameters.items()}
         with self.tenancy.registry.writing() as connection:
             self.tenancy.operator_journal.append(
                 connection,
                 command,
                 outcome,
                 actor=self.operator,
-                subject=str(parameters.get("slug", "")),
-                details={"machine": socket.gethostname(), **{name: str(value) for name, value in parameters.items()}},
-                private={},
+                subject=told.get("slug", "")[:64],
+                details={
+                    "machine": socket.gethostname(),
+                    **{name: value for name, value in told.items() if name not in _PERSONAL},
+                },
+                private={name: value for name, value in told.items() if name in _PERSONAL},
             )
 
     def close(self) -> None:
         """Close the tenancy."""
-        if self.opened is not None:
-            self.opened.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 def verb(*, changes: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -106,14 +123,17 @@ def verb(*, changes: bool = False) -> Callable[[Callable[..., Any]], Callable[..
         @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
         @click.pass_context
         def run(ctx: click.Context, /, as_json: bool, **parameters: Any) -> None:
+            _refuse_unreadable(parameters)
             console = Console(as_json)
             ctx.call_on_close(console.close)
             try:
                 _run(console, ctx, function, parameters, changes)
-            except (TenancyError, ExtranetError, OSError) as error:
-                raise click.ClickException(str(error)) from error
-            except DatabaseError as error:
-                raise click.ClickException(f"The database refused: {error.orig}") from error
+            except Exception as error:
+                sentence = _sentence(error, console, parameters)
+                if sentence is None:
+                    raise
+                raise click.ClickException(sentence) from error
+            ctx.exit(console.exit_code)
 
         run.__name__ = function.__name__
         run.__doc__ = function.__doc__
@@ -122,31 +142,101 @@ def verb(*, changes: bool = False) -> Callable[[Callable[..., Any]], Callable[..
     return decorate
 
 
+def read_secret(what: str) -> str:
+    """Read one line from standard input, without echo on a terminal. Never from the arguments: others see those."""
+    if sys.stdin.isatty():
+        return _ask_twice(what)
+    line = sys.stdin.buffer.readline(_LONGEST_SECRET).rstrip(b"\r\n")
+    if not line:
+        raise click.ClickException(f"No {what.lower()} came on standard input.")
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        # The error's own text would show the secret.
+        raise click.ClickException(f"The {what.lower()} on standard input is not text in UTF-8.") from None
+
+
+def _ask_twice(what: str) -> str:
+    try:
+        first, second = getpass.getpass(f"{what}: "), getpass.getpass("Once more: ")
+    except EOFError:
+        raise click.ClickException(f"No {what.lower()} was typed.") from None
+    if not first or first != second:
+        raise click.ClickException(f"The {what.lower()} was not typed twice alike; nothing was changed.")
+    return first
+
+
 def _run(
     console: Console, ctx: click.Context, function: Callable[..., Any], parameters: dict[str, Any], changes: bool
 ) -> None:
     command = ctx.command_path.removeprefix("extranet ")
     try:
         function(console, **parameters)
-    except (TenancyError, ExtranetError):
-        if changes and console.opened is not None:
-            console.journal(command, "refused", parameters)
+    except click.exceptions.Exit as end:
+        console.exit_code = end.exit_code
+    except click.UsageError:
+        raise
+    except BaseException as error:
+        if changes:
+            _journal_refusal(console, command, error, parameters)
         raise
     if changes:
+        _journal_success(console, command, parameters)
+    # Last: a reader who goes away early must not leave a change out of the journal.
+    console.answer()
+
+
+def _journal_refusal(console: Console, command: str, error: BaseException, parameters: dict[str, Any]) -> None:
+    refused = isinstance(error, (TenancyError, ExtranetError, click.ClickException))
+    outcome, why = ("refused", error) if refused else ("failed", type(error).__name__)
+    try:
+        console.journal(command, outcome, {**parameters, "why": why})
+    except Exception as second:
+        # Where there is no registry there is no journal; what the operator must read is the first error.
+        if _sentence(second, console, {}) is None:
+            raise
+
+
+def _journal_success(console: Console, command: str, parameters: dict[str, Any]) -> None:
+    try:
         console.journal(command, "ok", parameters)
+    except Exception as error:
+        sentence = _sentence(error, console, {})
+        if sentence is None:
+            raise
+        raise click.ClickException(
+            f"The change was made, but the operators' journal could not be written: {sentence}"
+        ) from error
 
 
-def read_secret(what: str) -> str:
-    """Read one line from standard input, without echo on a terminal. Never from the arguments: others see those."""
-    if sys.stdin.isatty():
-        return getpass.getpass(f"{what}: ")
-    line = sys.stdin.readline(_LONGEST_SECRET).rstrip("\r\n")
-    if not line:
-        raise click.ClickException(f"No {what.lower()} came on standard input.")
-    return line
+def _sentence(error: Exception, console: Console, parameters: Mapping[str, Any]) -> str | None:
+    """Return what to tell the operator about an error; None for one that is a fault of ours."""
+    match error:
+        case NoSuchTenant():
+            return f"{error}{_what_next(console, str(parameters.get('slug', '')))}"
+        case BrokenJournal():
+            return f"The log is broken at entry {error.sequence}: {error.why}. See: extranet log verify"
+        case TenancyError() | ExtranetError():
+            return str(error)
+        case BrokenPipeError():
+            return None
+        case OSError():
+            return f"{error.strerror}: {error.filename}." if error.filename else f"{error}."
+    from sqlalchemy.exc import DatabaseError
+
+    return f"The database refused: {error.orig}." if isinstance(error, DatabaseError) else None
 
 
-def _plain(cell: str) -> str:
-    from rich.markup import escape
+def _what_next(console: Console, slug: str) -> str:
+    try:
+        return f" It is called {console.tenancy.registry.by_former_slug(slug).slug!r} now."
+    except TenancyError:
+        return " See: extranet tenant list"
 
-    return escape(cell)
+
+def _refuse_unreadable(parameters: Mapping[str, Any]) -> None:
+    for name, value in parameters.items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"The argument {name.upper()} is not text in UTF-8.") from None

@@ -18,7 +18,7 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 preload_app = False
 
 # The socket is for its owner and nginx's group; the default is open to everybody on the machine.
-umask = 0o007
+umask = 0o117
 # gunicorn believes any unix-socket peer: these headers would set SCRIPT_NAME and REMOTE_USER.
 forwarder_headers = ""
 forwarded_allow_ips = ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from extranet.i18n import lazy
+
 # First match wins: every Chromium browser also says Chrome, and Chrome also says Safari.
 _BROWSERS = (
-    ("command line", "Command line"),
+    ("command line", lazy("Command line")),
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
     ("Vivaldi", "Vivaldi"),
@@ -29,4 +31,4 @@ _SYSTEMS = (
 def describe_browser(user_agent: str) -> str:
     """Return for example "Firefox, Windows"; "?" for what says nothing known."""
     found = [next((label for mark, label in marks if mark in user_agent), "") for marks in (_BROWSERS, _SYSTEMS)]
-    return ", ".join(label for label in found if label) or "?"
+    return ", ".join(str(label) for label in found if label) or "?"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from wtforms import PasswordField
-from wtforms.validators import EqualTo, InputRequired, Length
+from wtforms.validators import DataRequired, EqualTo, InputRequired, Length
 
 from extranet.accounts.passwords import LONGEST_BYTES, SHORTEST
-from extranet.forms import BaseForm, Text
+from extranet.forms import BaseForm, Text, not_too_long
 from extranet.i18n import lazy
 
 
 class LoginForm(BaseForm):
     """Name and password."""
 
-    username = Text(lazy("Username or e-mail address"), [InputRequired()], longest=254, autocomplete="username")
+    username = Text(lazy("Username or e-mail address"), [DataRequired()], longest=254, autocomplete="username")
     password = PasswordField(
         lazy("Password"),
-        [InputRequired(), Length(max=LONGEST_BYTES)],
+        [InputRequired(), not_too_long(LONGEST_BYTES)],
         render_kw={"autocomplete": "current-password", "maxlength": LONGEST_BYTES},
     )
 

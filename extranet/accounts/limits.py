@@ -37,8 +37,11 @@ def account_limits(keys: TenantKeys, account: str) -> list[Limit]:
 
 
 def browser_limits(keys: TenantKeys, browser_id: str) -> list[Limit]:
-    """Return the limit on one account from one browser it knows."""
-    return [Limit(keys.mac(_PURPOSE, f"browser/{browser_id}".encode()), _BROWSER_ATTEMPTS, _QUARTER)]
+    """Return the limits on one account from one browser it knows."""
+    return [
+        Limit(keys.mac(_PURPOSE, f"browser/{browser_id}".encode()), _BROWSER_ATTEMPTS, _QUARTER),
+        Limit(keys.mac(_PURPOSE, f"browser-row/{browser_id}".encode()), _ACCOUNT_ATTEMPTS_IN_A_ROW, _FOREVER),
+    ]
 
 
 def reauthentication_limits(keys: TenantKeys, user_id: str) -> list[Limit]:
@@ -52,8 +55,12 @@ def noted_limits(keys: TenantKeys, about: str) -> list[Limit]:
 
 
 def reserve_all(db: Session, limits: Iterable[Limit], now: int) -> int:
-    """Reserve one attempt in every bucket; return 0, or the seconds to wait."""
-    return max(reserve(db, limit, now) for limit in limits)
+    """Reserve one attempt in each bucket until one refuses; return 0, or the seconds to wait.
+
+    What is refused is no attempt, so it does not count against the buckets that follow: else fifty requests in a
+    minute, of which five were guesses, would shut an account for good.
+    """
+    return next((wait for limit in limits if (wait := reserve(db, limit, now))), 0)
 
 
 def refund_all(db: Session, limits: Iterable[Limit]) -> None:
@@ -80,7 +87,7 @@ class AddressLimits:
         with self._registry.writing() as connection:
             if now % 997 == 0:
                 sweep(connection, now)
-            return max(reserve(connection, limit, now) for limit in self._limits(address))
+            return next((wait for limit in self._limits(address) if (wait := reserve(connection, limit, now))), 0)
 
     def refund(self, address: str) -> None:
         """Give an attempt back: it succeeded, or was never made. Others' failures at the address still count."""

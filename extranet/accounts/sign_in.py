@@ -25,7 +25,7 @@ from extranet.models import User, UserState
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import NOBODY, Origin
-from tenants.throttle import Limit
+from tenants.throttle import Limit, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,10 @@ def _find_account(db: Session, attempt: Attempt) -> _Account:
 
 def _reserve(db: Session, addresses: AddressLimits, account: _Account, attempt: Attempt, origin: Origin) -> None:
     now = int(time.time())
-    wait = reserve_all(db, account.limits, now)
-    # A known browser is not held against the office address it shares with a stranger's failures.
-    if not account.trusted:
-        wait = max(wait, addresses.reserve(origin.address, now))
+    # A known browser is not held against the office address it shares with a stranger's failures. The address comes
+    # first: one that is refused does not count against the accounts it names, nor makes a row for each.
+    wait = 0 if account.trusted else addresses.reserve(origin.address, now)
+    wait = wait or reserve_all(db, account.limits, now)
     # The guesses themselves are bounded, what is thrown at the bound is not: only the first few are worth a row.
     if wait and reserve_all(db, noted_limits(db.info["keys"], account.user_id or NOBODY), now) == 0:
         record(
@@ -137,8 +137,10 @@ def _welcome(
     if passwords.needs_rehash(keys, user.id, user.password):
         user.password = passwords.hash(keys, user.id, attempt.password)
     reset_all(db, account.limits)
+    sweep(db, int(time.time()))
     started = start_login(db, user, attempt.device, origin)
-    record(db, Event.SIGNED_IN, origin, actor=user.id, details={"factors": ["password"]})
+    details = {"factors": ["password"], "login": started.login_id, "browser": started.browser_id}
+    record(db, Event.SIGNED_IN, origin, actor=user.id, details=details)
     db.commit()
     if not account.trusted:
         addresses.refund(origin.address)

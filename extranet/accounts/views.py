@@ -7,7 +7,7 @@ import re
 from flask import Blueprint, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from extranet.accounts import operations
+from extranet.accounts import invitations
 from extranet.accounts.forms import InvitationForm, LoginForm
 from extranet.accounts.logins import sign_out
 from extranet.accounts.sign_in import Attempt, sign_in
@@ -87,10 +87,10 @@ def open_invitation(token: str) -> Response:
     if current.is_signed_in:
         return _bare("accounts/invitation_signed_in.html")
     try:
-        operations.find_invited(current.db, token)
+        invitations.find_invited(current.db, token)
     except InvitationRefused:
         return _refuse_invitation()
-    start_session(Kind.INVITATION, operations.token_bytes(token))
+    start_session(Kind.INVITATION, invitations.token_bytes(token))
     response = redirect(url_for("accounts.invitation"), 303)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
@@ -111,7 +111,7 @@ def accept_invitation() -> Response:
     if not form.validate():
         return _invitation_page(form, 422)
     try:
-        operations.accept_invitation(
+        invitations.accept_invitation(
             current.db, current.platform.passwords, _carried_token(), form.password.data or "", current.origin
         )
     except Invalid as refused:
@@ -119,6 +119,9 @@ def accept_invitation() -> Response:
         return _invitation_page(form, 422)
     except InvitationRefused:
         return _refuse_invitation()
+    except NoSlot:
+        form.reject("", _("The server is very busy. Please try again in a few seconds."))
+        return _invitation_page(form, 503)
     start_session(Kind.ANONYMOUS, notice=pages.PASSWORD_SET)
     return redirect(url_for("accounts.login"), 303)
 
@@ -137,7 +140,7 @@ def _login_page(form: LoginForm, status: int = 200, retry_after: int = 0) -> Res
 
 def _invitation_page(form: InvitationForm, status: int = 200) -> Response:
     try:
-        person = operations.find_invited(current.db, _carried_token())
+        person = invitations.find_invited(current.db, _carried_token())
     except InvitationRefused:
         return _refuse_invitation()
     return _bare("accounts/invitation.html", status, form=form, person=person)
@@ -158,7 +161,7 @@ def _bare(template: str, status: int = 200, **values: object) -> Response:
 def _carried_token() -> str:
     if current.cookie.kind is not Kind.INVITATION:
         raise InvitationRefused("This browser carries no invitation.")
-    return operations.token_text(current.cookie.secret)
+    return invitations.token_text(current.cookie.secret)
 
 
 def _end_login_in_use() -> None:

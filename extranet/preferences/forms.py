@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wtforms import BooleanField, FileField, PasswordField, SelectField, TextAreaField, ValidationError
-from wtforms.validators import EqualTo, InputRequired, Length, Optional
+from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Optional
 from wtforms.widgets import TelInput
 
 from extranet.accounts.passwords import LONGEST_BYTES, SHORTEST
-from extranet.forms import BaseForm, Text, clean, readable
+from extranet.forms import BaseForm, Text, clean, not_too_long, readable
 from extranet.i18n import gettext as _
 from extranet.i18n import lazy
 from extranet.preferences import choices
@@ -50,8 +50,8 @@ class Select(SelectField):
 class ProfileForm(BaseForm):
     """Name and card."""
 
-    first_name = Text(lazy("First name"), [InputRequired()], longest=100, autocomplete="given-name")
-    last_name = Text(lazy("Last name"), [InputRequired()], longest=100, autocomplete="family-name")
+    first_name = Text(lazy("First name"), [DataRequired()], longest=100, autocomplete="given-name")
+    last_name = Text(lazy("Last name"), [DataRequired()], longest=100, autocomplete="family-name")
     position = Text(lazy("Job title"), longest=100, autocomplete="organization-title")
     department = Text(lazy("Department"), longest=100)
     sector = Select(lazy("Sector of activity"), lambda: choices.pairs_or_none(choices.SECTORS))
@@ -105,7 +105,7 @@ class PasswordForm(BaseForm):
 
     current = PasswordField(
         lazy("Current password"),
-        [InputRequired(), Length(max=LONGEST_BYTES)],
+        [InputRequired(), not_too_long(LONGEST_BYTES)],
         render_kw={"autocomplete": "current-password", "maxlength": LONGEST_BYTES},
     )
     new = PasswordField(
@@ -123,15 +123,15 @@ class PasswordForm(BaseForm):
 class CompanyForm(BaseForm):
     """The company's registration and accent."""
 
-    legal_name = Text(lazy("Legal name"), [InputRequired()], longest=200, autocomplete="organization")
+    legal_name = Text(lazy("Legal name"), [DataRequired()], longest=200, autocomplete="organization")
     trading_name = Text(lazy("Trading name"), longest=200)
     legal_form = Text(lazy("Legal form"), longest=100)
     registration_number = Text(lazy("Registration number"), longest=40)
     vat_id = Text(lazy("VAT number"), longest=20)
     sector = Select(lazy("Sector of activity"), lambda: choices.pairs_or_none(choices.SECTORS))
-    street = Text(lazy("Street"), [InputRequired()], longest=200, autocomplete="street-address")
+    street = Text(lazy("Street"), [DataRequired()], longest=200, autocomplete="street-address")
     postcode = Text(lazy("Postcode"), longest=20, autocomplete="postal-code")
-    city = Text(lazy("City"), [InputRequired()], longest=100, autocomplete="address-level2")
+    city = Text(lazy("City"), [DataRequired()], longest=100, autocomplete="address-level2")
     country = Select(lazy("Country"), choices.country_pairs, validators=[InputRequired()])
     phone = Phone(lazy("Phone"), longest=40, autocomplete="tel")
     website = Text(lazy("Website"), longest=200, autocomplete="url")
@@ -155,5 +155,5 @@ class CompanyForm(BaseForm):
             parts = urlsplit(field.data)
         except ValueError:
             parts = urlsplit("")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not parts.hostname or " " in field.data:
             raise ValidationError(_("A website begins with https:// or http://."))

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from extranet.accounts import operations
 from extranet.accounts.browsers import describe_browser
 from extranet.i18n import current_language, lazy
+from extranet.i18n import gettext as _
 from extranet.preferences.blueprint import blueprint
 from extranet.request import pages
 from extranet.request.cookies import change_session
@@ -25,12 +26,12 @@ from tenants.journal import Entry
 
 LABELS = {
     Event.SIGNED_IN: lazy("Signed in"),
-    Event.SIGN_IN_REFUSED: lazy("Sign-in refused: wrong password or closed account"),
+    Event.SIGN_IN_REFUSED: lazy("Sign-in refused: wrong password or disabled account"),
     Event.SIGN_IN_THROTTLED: lazy("Sign-in refused: too many attempts"),
     Event.NEW_BROWSER: lazy("New browser"),
     Event.SIGNED_OUT: lazy("Signed out"),
-    Event.LOGIN_EXPIRED: lazy("Signed out after a long time without use"),
-    Event.LOGIN_ENDED: lazy("Session ended from the preferences"),
+    Event.LOGIN_EXPIRED: lazy("Signed out automatically"),
+    Event.LOGIN_ENDED: lazy("Session ended"),
     Event.BROWSER_FORGOTTEN: lazy("Browser forgotten"),
     Event.BROWSER_RENAMED: lazy("Browser renamed"),
     Event.PASSWORD_CHANGED: lazy("Password changed"),
@@ -42,6 +43,7 @@ LABELS = {
     Event.USER_ENABLED: lazy("Account enabled"),
     Event.USER_UNLOCKED: lazy("Failed attempts forgotten"),
     Event.INVITATION_ACCEPTED: lazy("Invitation accepted, password set"),
+    Event.INVITATION_REFUSED: lazy("Invitation refused"),
     Event.UPLOAD_REFUSED: lazy("Upload refused"),
     Event.COMPANY_CHANGED: lazy("Company registration changed"),
     Event.LOG_VIEWED: lazy("The operator of this service viewed the security log"),
@@ -53,6 +55,10 @@ LABELS = {
     Event.COOKIE_DUPLICATE: lazy("Cookie refused: sent twice"),
     Event.ACCESS_DENIED: lazy("Page refused: not for this role"),
 }
+
+
+# By name: an older or newer release may have written kinds that this one does not know.
+_LABELS_BY_NAME = {event.value: label for event, label in LABELS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ def _pager(asked: str, count: int, rows: int) -> Pager:
 def _shown(entry: Entry) -> ShownEvent:
     return ShownEvent(
         entry.at,
-        str(LABELS.get(Event(entry.event), entry.event)),
+        str(_LABELS_BY_NAME.get(entry.event, entry.event)),
         entry.outcome,
         entry.private.get("address", ""),
         describe_browser(entry.private.get("user_agent", "")),
@@ -132,15 +138,19 @@ def _csv_of(events: Iterator[ShownEvent]) -> str:
     # Spreadsheets in French and Dutch expect semicolons; the mark tells them the text is UTF-8.
     text.write("\ufeff")
     writer = csv.writer(text, delimiter="," if current_language() == "en" else ";")
-    writer.writerow(["time", "event", "result", "address", "browser"])
+    writer.writerow([_("When"), _("Event"), _("Result"), _("IP address"), _("Browser")])
     for event in events:
         writer.writerow(
             [
                 _harmless(cell)
-                for cell in (event.at.isoformat(), event.label, event.outcome, event.address, event.browser)
+                for cell in (event.at.isoformat(), event.label, _result(event.outcome), event.address, event.browser)
             ]
         )
     return text.getvalue()
+
+
+def _result(outcome: str) -> str:
+    return _("Succeeded") if outcome == Outcome.OK else _("Refused")
 
 
 def _harmless(cell: str) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import warnings
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from extranet.errors import Invalid
 from extranet.i18n import gettext as _
@@ -27,12 +26,12 @@ def make_picture(upload: bytes) -> bytes:
     if len(upload) > LARGEST_BYTES:
         raise Invalid("avatar", too_large())
     try:
-        # Pillow only warns about a decompression bomb that is not twice its limit.
-        with warnings.catch_warnings(), Image.open(io.BytesIO(upload), formats=_FORMATS) as image:
-            warnings.simplefilter("error")
+        with Image.open(io.BytesIO(upload), formats=_FORMATS) as image:
             _refuse_large(image)
             square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGBA"), (_SIDE, _SIDE))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+    except Invalid:
+        raise
+    except Exception as error:
         raise Invalid("avatar", _("This is not a PNG, JPEG or WebP picture that can be read.")) from error
     encoded = io.BytesIO()
     square.save(encoded, "WEBP", quality=85)

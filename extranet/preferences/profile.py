@@ -17,7 +17,7 @@ from extranet.preferences.blueprint import blueprint
 from extranet.preferences.forms import AvatarForm, ProfileForm
 from extranet.preferences.pictures import LARGEST_BYTES, make_picture, too_large
 from extranet.preferences.versions import Version, unpack
-from extranet.request import pages
+from extranet.request import errors, login, pages
 from extranet.request.body import accepts_upload
 from extranet.request.cookies import change_session
 from extranet.request.current import current
@@ -80,9 +80,9 @@ def remove_avatar() -> Response:
 @blueprint.errorhandler(RequestEntityTooLarge)
 def picture_too_large(error: RequestEntityTooLarge) -> Response:
     """Answer an oversized upload by its field, not by a page of its own."""
-    if request.endpoint == "preferences.change_avatar" and current.is_signed_in:
+    if request.endpoint == "preferences.change_avatar" and login.recognise():
         return _refuse_picture(too_large(), "", 413)
-    raise error
+    return errors.answer_http(error)
 
 
 def _refuse_picture(message: str, filename: str, status: int = 422) -> Response:

@@ -30,6 +30,14 @@ class ShownLogin:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedName:
+    """A browser's new name as it was typed, and what is wrong with it."""
+
+    typed: str
+    message: str
+
+
 @blueprint.get("/sessions")
 def sessions() -> str:
     """Show logins and known browsers."""
@@ -53,11 +61,11 @@ def end_other_logins() -> Response:
 @blueprint.post("/browsers/<browser_id>/rename")
 def rename_browser(browser_id: str) -> Response | tuple[str, int]:
     """Give a known browser a name."""
+    typed = request.form.get("name", "")
     try:
-        logins.rename_browser(current.db, current.user.id, browser_id, request.form.get("name", ""), current.origin)
+        logins.rename_browser(current.db, current.user.id, browser_id, typed, current.origin)
     except Invalid as refused:
-        current.db.rollback()
-        return _page({browser_id: refused.message}), 422
+        return _page({browser_id: RefusedName(typed, refused.message)}), 422
     return _done(pages.BROWSER_RENAMED)
 
 
@@ -76,7 +84,7 @@ def _done(notice: int) -> Response:
     return redirect(url_for("preferences.sessions"), 303)
 
 
-def _page(browser_errors: dict[str, str] | None = None) -> str:
+def _page(refused_names: dict[str, RefusedName] | None = None) -> str:
     user = current.user
     return pages.render(
         "preferences/sessions.html",
@@ -93,5 +101,5 @@ def _page(browser_errors: dict[str, str] | None = None) -> str:
             for login in logins.active_logins(current.db, user.id)
         ],
         browsers=logins.known_browsers(current.db, user.id),
-        browser_errors=browser_errors or {},
+        refused_names=refused_names or {},
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Request, current_app, redirect, request, url_for
 from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from extranet.models import Role
@@ -45,6 +47,8 @@ def while_password_expired(view: View) -> View:
 
 def check() -> Response | None:
     """Send strangers to the sign-in page and refuse who has not the role."""
+    if isinstance(request.routing_exception, RequestRedirect):
+        return redirect(_path_of(request.routing_exception.new_url), 308)
     if request.routing_exception is not None:
         return None
     view = _view_of(request)
@@ -65,6 +69,12 @@ def check() -> Response | None:
 def is_platform(asked: Request) -> bool:
     """Tell whether a request is for a page without tenant."""
     return getattr(_view_of(asked), "is_platform", False)
+
+
+def _path_of(url: str) -> str:
+    # Werkzeug spells out scheme and host, and would have to guess the port, which only nginx knows.
+    parts = urlsplit(url)
+    return "/" + parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _view_of(asked: Request) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import current_app, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge
 
 from extranet.request.access import View
 
@@ -25,18 +25,20 @@ def accepts_upload(limit: int) -> Callable[[View], View]:
 
 
 def check() -> None:
-    """Refuse a body over its view's limit, before it is parsed."""
+    """Refuse a body over its view's limit, or of no stated length, before it is parsed."""
+    if "Transfer-Encoding" in request.headers:
+        # No browser sends a form in chunks, and one cut off at the limit would be parsed as if it were whole.
+        _drain(_DRAIN_BYTES)
+        raise LengthRequired
     view = current_app.view_functions.get(request.endpoint or "")
-    limit: int = getattr(view, "upload_limit", _FORM_BYTES)
-    request.max_content_length = limit
-    if request.content_length is not None and request.content_length > limit:
-        _drain()
+    length = request.content_length or 0
+    if length > getattr(view, "upload_limit", _FORM_BYTES):
+        _drain(min(length, _DRAIN_BYTES))
         raise RequestEntityTooLarge
 
 
-def _drain() -> None:
+def _drain(left: int) -> None:
     # A server that answers and hangs up while the browser is still sending shows it a broken connection, not the page.
-    left = min(request.content_length or 0, _DRAIN_BYTES)
     stream = request.environ["wsgi.input"]
     while left > 0:
         chunk = stream.read(min(left, _CHUNK))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from flask import request
 
 from extranet.request.current import current
 from tenants.settings import Settings
+
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,15 @@ def _is_trusted(peer: str, settings: Settings) -> bool:
 
 def _canonical(text: str) -> str:
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
         return ""
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    if address.version == 4:
+        return str(address)
+    # The zone after "%" names a network card of this machine.
+    return str(address.ipv4_mapped or ipaddress.IPv6Address(int(address)))
 
 
 def _port(text: Any) -> int:
-    text = str(text)
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= 65535 else 0
+    number = int(text) if _PORT.fullmatch(str(text)) else 0
+    return number if number <= 65535 else 0

@@ -35,6 +35,8 @@ _SESSION_SECONDS = 12 * 3600
 _SESSION = struct.Struct(">BBI16s32s")
 _DEVICE = struct.Struct(">I16s")
 _NO_SECRET = bytes(32)
+# What browsers drop, and no more: "\xa0__Host-session" is another name, which any site of the parent domain may set.
+_BLANKS = " \t"
 
 
 class Kind(IntEnum):
@@ -68,7 +70,7 @@ def read() -> None:
     header = request.environ.get("HTTP_COOKIE", "")
     opened = _read_session(header)
     state.has_cookie = opened is not None
-    state.cookie = opened or SessionCookie()
+    state.cookie = state.cookie_read = opened or SessionCookie()
     state.device = _read_device(header)
 
 
@@ -82,6 +84,12 @@ def start_session(kind: Kind, secret: bytes = _NO_SECRET, notice: int = 0) -> No
     """Begin a new session cookie with a new CSRF secret: at every change of privilege."""
     current.state.cookie = SessionCookie(kind, notice, secret=secret)
     current.state.cookie_changed = True
+
+
+def forget_changes() -> None:
+    """Go back to what the browser sent: the answer is an error, and what the view was about to say is not true."""
+    state = current.state
+    state.cookie, state.cookie_changed, state.new_device = state.cookie_read, False, b""
 
 
 def keep_session() -> None:
@@ -125,9 +133,8 @@ def _read_device(header: str) -> bytes:
 
 
 def _open(header: str, name: str) -> bytes:
-    values = [
-        value.strip() for key, _, value in (part.partition("=") for part in header.split(";")) if key.strip() == name
-    ]
+    pairs = (part.partition("=") for part in header.split(";"))
+    values = [value.strip(_BLANKS) for key, _, value in pairs if key.strip(_BLANKS) == name]
     if not values:
         return b""
     if len(values) > 1:

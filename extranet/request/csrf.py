@@ -64,6 +64,9 @@ def _is_same_origin() -> bool:
         return False
     own = current.platform.settings.origin(parse_host(request.environ["HTTP_HOST"]))
     origin = request.headers.get("Origin")
+    if origin == "null" and site is not None:
+        # What browsers say of a page with "no-referrer", such as an invitation; their fetch metadata has said it all.
+        return True
     if origin is not None:
         return origin == own
     # Neither header: a browser from before 2020 sends at least where it comes from.

@@ -34,6 +34,7 @@ class State:
     tenant: Tenant | None = None
     db: TenantSession | None = None
     cookie: SessionCookie | None = None
+    cookie_read: SessionCookie | None = None
     has_cookie: bool = False
     cookie_changed: bool = False
     device: bytes = b""
@@ -117,9 +118,9 @@ class _Current:
         """Where this request comes from, in the security log's terms."""
         from extranet.security_log.origin import Origin
 
-        client = self.client
-        browser = self.state.user.browser_id if self.state.user else ""
-        return Origin(client.address, client.port, client.user_agent, self.state.request_id, browser)
+        client, user = self.client, self.state.user
+        browser, login = (user.browser_id, user.login_id) if user else ("", "")
+        return Origin(client.address, client.port, client.user_agent, self.state.request_id, browser, login)
 
 
 current = _Current()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from flask import Flask, Response, make_response, request
@@ -10,9 +10,8 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from werkzeug.exceptions import HTTPException
 
 from extranet import errors as refused
-from extranet.i18n import gettext as _
 from extranet.i18n import lazy
-from extranet.request import pages
+from extranet.request import cookies, pages
 from extranet.request.csrf import CookieMissing, CsrfRefused
 from extranet.request.current import current
 from extranet.request.events import note
@@ -24,7 +23,7 @@ logger = structlog.get_logger("extranet.errors")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Status and words of an error page. ``_`` is applied when it is shown."""
+    """Status and words of an error page, translated when it is shown."""
 
     status: int
     title: str
@@ -61,20 +60,20 @@ _CLOSED = Page(410, lazy("Closed"), lazy("This extranet is closed."), lazy("Plea
 _CSRF = Page(
     403,
     lazy("This page was open too long"),
-    lazy("For your safety, the form was not sent: it is too old, or was not opened in this browser."),
+    lazy("For your safety, the form was not accepted: it is too old, or was not opened in this browser."),
     lazy("Go back, reload the page and send it again. Copy a long text first."),
 )
 _NO_COOKIE = Page(
     403,
     lazy("Cookies are needed"),
-    lazy("Your browser did not send back the cookie this page gave it, so the form was not sent."),
+    lazy("Your browser did not send back the cookie this page gave it, so the form was not accepted."),
     lazy("Allow cookies for this address, go back, reload the page and try again. They are never used to follow you."),
 )
 _SIGNED_OUT = Page(
     401,
     lazy("You have been signed out"),
     lazy("Your session ended before the form was sent, so nothing was changed."),
-    lazy("Sign in in another tab, then come back here, reload this page and confirm."),
+    lazy("Sign in again, then repeat the change."),
 )
 _FORBIDDEN = Page(
     403,
@@ -96,7 +95,7 @@ _TOO_MANY = Page(429, lazy("Too many attempts"), lazy("Please wait before you tr
 _BROKEN = Page(
     500,
     lazy("Something went wrong"),
-    lazy("The fault is ours, and it has been noted. Nothing was changed."),
+    lazy("The fault is ours, and it has been noted."),
     lazy("Try again in a moment. If it happens again, tell your administrator the reference below."),
 )
 
@@ -123,16 +122,22 @@ _HTTP = {400: _BAD_REQUEST, 401: _SIGNED_OUT, 403: _FORBIDDEN, 404: _NOT_FOUND, 
 
 def init_app(app: Flask) -> None:
     """Install the map."""
-    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(HTTPException, answer_http)
     app.register_error_handler(Exception, _answer)
 
 
-def _answer_http(error: HTTPException) -> Response:
-    page = _HTTP.get(error.code or 500, _BROKEN)
-    if error.code == 403:
+def answer_http(error: HTTPException) -> Response:
+    """Answer an error of Werkzeug's, or of a view's choice."""
+    status = error.code or 500
+    if status >= 500:
+        # Raised after the view: while committing, or while answering another error.
+        return _answer(getattr(error, "original_exception", None) or error)
+    page = _HTTP.get(status) or replace(_BAD_REQUEST, status=status)
+    _undo()
+    if status == 403:
         note(Event.ACCESS_DENIED, details={"route": str(request.url_rule)})
     response = _render(page)
-    if error.code == 405:
+    if status == 405:
         response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
     return response
 
@@ -142,6 +147,7 @@ def _answer(error: Exception) -> Response:
     if page.status >= 500 and page is not _SUSPENDED:
         # The operator sees the cause; the visitor a reference to it.
         logger.error("refused" if page is not _BROKEN else "failed", id=current.state.request_id, exc_info=error)
+    _undo()
     response = _render(page)
     retry_after = getattr(error, "retry_after", 30 if page.status == 503 else None)
     if retry_after is not None:
@@ -149,17 +155,21 @@ def _answer(error: Exception) -> Response:
     return response
 
 
+def _undo() -> None:
+    # What the view had begun is not to be committed with the error page, nor told to the browser. It also gives the
+    # write lock back: the event of a refusal has a transaction of its own.
+    if current.state.db is not None:
+        current.state.db.rollback()
+    cookies.forget_changes()
+
+
 def _render(page: Page) -> Response:
-    state = current.state
-    # What the view had begun is not to be committed with the error page.
-    if state.db is not None:
-        state.db.rollback()
     html = pages.render(
         "errors/page.html",
         status=page.status,
-        title=_(page.title),
-        message=_(page.message),
-        advice=_(page.advice) if page.advice else "",
-        reference=state.request_id if page.status >= 500 else "",
+        title=str(page.title),
+        message=str(page.message),
+        advice=str(page.advice),
+        reference=current.state.request_id if page.status >= 500 else "",
     )
     return make_response(html, page.status)

@@ -40,7 +40,7 @@ def add(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if not current.platform.settings.is_local:
         response.headers.setdefault("Strict-Transport-Security", _STRICT_TRANSPORT_SECURITY)
-    if request.endpoint == "static" and response.status_code == 200:
+    if request.endpoint == "static" and response.status_code in {200, 304}:
         # The address changes with the content (see pages.static).
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     else:

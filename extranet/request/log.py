@@ -6,11 +6,14 @@ import re
 import secrets
 import sys
 import time
+from functools import lru_cache
 
 import structlog
 from flask import Response, g, request
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
-from extranet.i18n import DEFAULT_LANGUAGE, use_language
+from extranet.i18n import DEFAULT_LANGUAGE, best_language, use_language
 from extranet.request.current import State, current
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
@@ -35,11 +38,17 @@ def configure() -> None:
 
 def begin() -> None:
     """Open the books for a request."""
-    # Threads are reused: without this one would speak the language of the request before.
-    use_language(DEFAULT_LANGUAGE)
+    # Threads are reused: without this one would speak the language of the request before. It is also what a page
+    # says that refuses the request before anybody is known.
+    use_language(_best_language(request.headers.get("Accept-Language", "")))
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     g.extranet = State(request_id, time.monotonic(), writes=request.method not in _SAFE_METHODS)
+
+
+@lru_cache(maxsize=256)
+def _best_language(accepted: str) -> str:
+    return best_language(parse_accept_header(accepted, LanguageAccept).values(), DEFAULT_LANGUAGE)
 
 
 def finish(response: Response) -> Response:

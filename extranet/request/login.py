@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask, request
 from flask_login import AnonymousUserMixin, LoginManager
 from flask_login.utils import _user_context_processor
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from extranet.accounts.logins import IDLE_LIFE
@@ -20,7 +20,7 @@ from extranet.i18n import best_language, use_language
 from extranet.models import Company, Login, User, UserState
 from extranet.models.base import utc_now
 from extranet.models.login import hash_secret
-from extranet.request import pages
+from extranet.request import cookies, pages
 from extranet.request.cookies import Kind, start_session
 from extranet.request.current import State, current
 from extranet.request.user import USER_COLUMNS, SignedIn
@@ -46,7 +46,7 @@ _FIND = (
     .select_from(
         Login.__table__.join(User.__table__, _login.user_id == _user.id).join(Company.__table__, literal_column("1=1"))
     )
-    .where(_login.ended_at.is_(None), _user.state == UserState.ACTIVE)
+    .where(_login.ended_at.is_(None), _user.state == UserState.ACTIVE, _login.secret_hash == bindparam("secret_hash"))
 )
 
 
@@ -75,8 +75,15 @@ def find() -> None:
         use_language(best_language(request.accept_languages.values(), pages.company_look().language))
 
 
+def recognise() -> bool:
+    """Find out who is asking when an earlier step has refused the request; say whether somebody is signed in."""
+    cookies.read()
+    find()
+    return current.is_signed_in
+
+
 def _find_user(state: State) -> None:
-    row = current.db.execute(_FIND.where(_login.secret_hash == hash_secret(current.cookie.secret))).one_or_none()
+    row = current.db.execute(_FIND, {"secret_hash": hash_secret(current.cookie.secret)}).one_or_none()
     if row is None:
         start_session(Kind.ANONYMOUS)
         return
@@ -102,9 +109,10 @@ def _expire(db: Session, found: SignedIn) -> None:
 
 
 def _write(change: Any) -> None:
-    """Change something beside the view's own work: in its transaction when it writes, else in a short one."""
+    """Change something beside the view's own work, in a transaction that its failure does not undo."""
     if current.state.writes:
         change(current.db)
+        current.db.commit()
         return
     with current.platform.tenancy.open_db(current.tenant, writing=True) as db:
         change(db)

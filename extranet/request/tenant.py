@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -28,7 +30,7 @@ def find() -> AnyResponse | None:
         current.state.tenant = current.platform.tenancy.resolver.resolve(host)
     except HostMoved as moved:
         # The path is kept, the query is not: it could carry what was meant for the old host's page alone.
-        return redirect(settings.origin(settings.host_of(moved.slug)) + request.path, 308)
+        return redirect(settings.origin(settings.host_of(moved.slug)) + quote(request.path), 308)
     return None
 
 

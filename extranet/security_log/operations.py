@@ -40,6 +40,7 @@ def record(
         "port": origin.port,
         "user_agent": printable(origin.user_agent),
         "browser": origin.browser_ref,
+        "login": origin.login_ref,
     }
     if typed:
         private["typed"] = printable(typed, 64)

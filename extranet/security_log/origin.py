@@ -20,6 +20,7 @@ class Origin:
     user_agent: str
     request_id: str
     browser_ref: str = ""
+    login_ref: str = ""
 
     @classmethod
     def operator(cls, user: str, machine: str) -> Origin:

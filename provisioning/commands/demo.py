@@ -6,83 +6,26 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from extranet.accounts.founding import found_tenant
-from extranet.accounts.operations import NewUser, create_user, set_password
-from extranet.accounts.passwords import command_line_passwords
-from extranet.models import Role
 from extranet.security_log.origin import OPERATOR
 from provisioning.console import Console, verb
-from tenants import lifecycle
-from tenants.databases import TenantSession
 from tenants.errors import BadSettings, NoSuchTenant
-from tenants.tenant import State
+from tenants.tenant import State, parse_slug
+
+if TYPE_CHECKING:
+    from tenants.databases import TenantSession
 
 # The same usernames in every demo tenant: that they are different people is what there is to see.
-_PEOPLE = (("anna", "Anna", "Martin", Role.ADMIN), ("ben", "Ben", "Peeters", Role.MEMBER))
-_WORDS = [
-    "amber",
-    "anchor",
-    "apple",
-    "basin",
-    "birch",
-    "candle",
-    "canvas",
-    "cedar",
-    "copper",
-    "coral",
-    "cotton",
-    "delta",
-    "ember",
-    "falcon",
-    "feather",
-    "fern",
-    "forest",
-    "garden",
-    "ginger",
-    "harbor",
-    "hazel",
-    "island",
-    "ivory",
-    "jasmine",
-    "kettle",
-    "lantern",
-    "lemon",
-    "linen",
-    "maple",
-    "marble",
-    "meadow",
-    "mirror",
-    "nutmeg",
-    "ocean",
-    "olive",
-    "orbit",
-    "paper",
-    "pebble",
-    "pepper",
-    "pine",
-    "planet",
-    "quartz",
-    "raven",
-    "ribbon",
-    "river",
-    "saddle",
-    "saffron",
-    "silver",
-    "sparrow",
-    "spruce",
-    "summer",
-    "thunder",
-    "timber",
-    "velvet",
-    "violet",
-    "walnut",
-    "willow",
-    "winter",
-]
+_PEOPLE = (("anna", "Anna", "Martin", "admin"), ("ben", "Ben", "Peeters", "member"))
+_WORDS = """
+    amber anchor apple basin birch candle canvas cedar copper coral cotton delta ember falcon feather fern forest
+    garden ginger harbor hazel island ivory jasmine kettle lantern lemon linen maple marble meadow mirror nutmeg
+    ocean olive orbit paper pebble pepper pine planet quartz raven ribbon river saddle saffron silver sparrow spruce
+    summer thunder timber velvet violet walnut willow winter
+"""
 
 
 @click.command("demo")
@@ -97,7 +40,7 @@ def command(console: Console, slug: str) -> None:
     """
     if not console.settings.is_local:
         raise BadSettings("Demo tenants have their passwords in a file; they are made on localhost only.")
-    notes = console.settings.home / "demo" / f"{slug}.json"
+    notes = console.settings.home / "demo" / f"{parse_slug(slug)}.json"
     if not _exists(console, slug):
         _make(console, slug, notes)
     people = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else []
@@ -105,7 +48,8 @@ def command(console: Console, slug: str) -> None:
     console.say(
         {"slug": slug, "url": url, "people": people},
         url,
-        *(f"  {person['username']:<6} {person['password']:<32} ({person['role']})" for person in people),
+        *(f"  {person['username']:<6} {person['password']:<40} ({person['role']})" for person in people),
+        *(() if people else (f"It was there before and is not a demo. Who is in it: extranet user list {slug}",)),
     )
 
 
@@ -117,22 +61,27 @@ def _exists(console: Console, slug: str) -> bool:
 
 
 def _make(console: Console, slug: str, notes: Path) -> None:
-    people: list[dict[str, Any]] = [
-        {"username": username, "password": _passphrase(), "role": str(role)} for username, _, _, role in _PEOPLE
-    ]
+    from extranet.accounts.founding import found_tenant
+    from extranet.accounts.operations import NewUser, create_user, set_password
+    from extranet.accounts.passwords import command_line_passwords
+    from extranet.models import Role
+    from tenants.lifecycle import create_tenant
+
+    people = [{"username": username, "password": _passphrase(), "role": role} for username, _, _, role in _PEOPLE]
 
     def prepare(db: TenantSession) -> None:
         for (username, first_name, last_name, role), person in zip(_PEOPLE, people, strict=True):
-            new = NewUser(username, f"{username}@{slug}.example", first_name, last_name, role)
-            if role is Role.ADMIN:
+            new = NewUser(username, f"{username}@{slug}.example", first_name, last_name, Role(role))
+            if role == Role.ADMIN:
                 user = found_tenant(db, slug.capitalize(), "en", new, console.origin)
             else:
                 user = create_user(db, new, console.origin, OPERATOR)
             set_password(db, command_line_passwords(), user, person["password"], console.origin, OPERATOR)
+        # Before the tenant is served: one whose passwords nobody knows would be of no use. And only once the slug is
+        # ours: the file may hold the passwords of a demo that was renamed.
+        _write_notes(notes, json.dumps(people, indent=2))
 
-    # Written first: a tenant whose passwords nobody knows would be of no use.
-    _write_notes(notes, json.dumps(people, indent=2))
-    lifecycle.create_tenant(console.tenancy, slug, slug.capitalize(), prepare)
+    create_tenant(console.tenancy, slug, slug.capitalize(), prepare)
 
 
 def _write_notes(notes: Path, text: str) -> None:
@@ -143,4 +92,5 @@ def _write_notes(notes: Path, text: str) -> None:
 
 
 def _passphrase() -> str:
-    return "-".join(secrets.choice(_WORDS) for _ in range(5))
+    words = _WORDS.split()
+    return "-".join(secrets.choice(words) for _ in range(5))

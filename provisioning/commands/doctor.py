@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from sqlalchemy.exc import DatabaseError
 
-from extranet.security_log.operations import journal
 from provisioning.console import Console, verb
 from tenants.errors import BrokenJournal, TenancyError
-from tenants.lifecycle import unfinished
-from tenants.sqlite import check_folder
-from tenants.tenancy import Tenancy
 from tenants.tenant import State, Tenant
 
+if TYPE_CHECKING:
+    from tenants.tenancy import Tenancy
+
 _LEAST_FREE_BYTES = 1024**3
+_FOR_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +43,49 @@ def command(console: Console, logs: bool) -> None:
     findings = list(_examine(console, logs))
     bad = [finding for finding in findings if not finding.ok]
     console.say(
-        [{"about": finding.about, "ok": finding.ok, "says": finding.says} for finding in findings],
+        [asdict(finding) for finding in findings],
         *(f"{'ok ' if finding.ok else 'BAD'}  {finding.about}: {finding.says}" for finding in findings),
         "",
-        f"{len(findings)} checks, {len(bad)} need attention." if bad else f"{len(findings)} checks, all well.",
+        _summary(len(findings), len(bad)),
     )
     if bad:
         raise click.exceptions.Exit(1)
 
 
+def _summary(checks: int, bad: int) -> str:
+    if not bad:
+        return f"{checks} checks, all well."
+    return f"{checks} checks, {bad} {'needs' if bad == 1 else 'need'} attention."
+
+
 def _examine(console: Console, logs: bool) -> Iterator[Finding]:
     settings = console.settings
     yield Finding("settings", True, f"domain {settings.domain}, home {settings.home}")
-    yield _attempt("home folder", "for its owner alone", lambda: check_folder(settings.home))
     tenancy = console.tenancy
+    yield _attempt("home folder", "for its owner alone", lambda: _check_private(settings.home))
     yield Finding("master key", True, f"{settings.master_key_file} opens the platform's key")
-    yield Finding(
-        "registry", True, f"{len(tenancy.registry.all())} tenants, generation {tenancy.registry.generation()}"
-    )
+    tenants = tenancy.registry.all()
+    count = "1 tenant" if len(tenants) == 1 else f"{len(tenants)} tenants"
+    yield _attempt("registry", f"{count}, generation {tenancy.registry.generation()}", lambda: _check_registry(tenancy))
+    if logs:
+        yield _attempt("operators' journal", "every entry holds", lambda: _verify_operators(tenancy))
     yield _free_space(tenancy)
-    for tenant in unfinished(tenancy):
-        yield Finding(tenant.slug, False, f"its creation was cut short. Run: extranet tenant create {tenant.slug} …")
-    yield from _strays(tenancy)
-    for tenant in tenancy.registry.all():
-        if tenant.state is not State.PROVISIONING:
-            yield from _examine_tenant(tenancy, tenant, logs)
+    yield from _strays(tenancy, tenants)
+    for tenant in tenants:
+        yield from _examine_tenant(tenancy, tenant, logs)
 
 
 def _examine_tenant(tenancy: Tenancy, tenant: Tenant, logs: bool) -> Iterator[Finding]:
-    yield _attempt(tenant.slug, f"{tenant.state}, key and database open", lambda: _open(tenancy, tenant))
-    if logs:
+    match tenant.state:
+        case State.PURGED:
+            return
+        case State.PROVISIONING:
+            sentence = f"its creation was cut short. Make it again with: extranet tenant create {tenant.slug}"
+            yield Finding(tenant.slug, False, sentence)
+            return
+    opened = _attempt(tenant.slug, f"{tenant.state}, key and database open", lambda: _open(tenancy, tenant))
+    yield opened
+    if logs and opened.ok:
         yield _attempt(f"{tenant.slug} log", "every entry holds", lambda: _verify_log(tenancy, tenant))
 
 
@@ -80,20 +94,47 @@ def _open(tenancy: Tenancy, tenant: Tenant) -> None:
         (answer,) = db.connection().exec_driver_sql("PRAGMA quick_check(1)").one()
         if answer != "ok":
             raise TenancyError(f"the database is damaged: {answer}")
+    for path in tenancy.settings.folder_of(tenant.uuid).rglob("*"):
+        _check_private(path)
+
+
+def _check_registry(tenancy: Tenancy) -> None:
+    from tenants.tenancy import registry_file
+
+    _check_private(registry_file(tenancy.settings))
+
+
+def _check_private(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if mode & _FOR_OTHERS:
+        raise TenancyError(f"{path} is open to others: chmod go= {path}")
 
 
 def _verify_log(tenancy: Tenancy, tenant: Tenant) -> None:
+    from extranet.security_log.operations import journal
+
     with tenancy.open_db(tenant) as db:
-        try:
-            journal(db.info["keys"]).verify(db)
-        except BrokenJournal as broken:
-            raise TenancyError(f"broken at entry {broken.sequence}: it {broken.why}") from broken
+        _say_where(lambda: journal(db.info["keys"]).verify(db))
+
+
+def _verify_operators(tenancy: Tenancy) -> None:
+    with tenancy.registry.engine.connect() as connection:
+        _say_where(lambda: tenancy.operator_journal.verify(connection))
+
+
+def _say_where(verify: Callable[[], int]) -> None:
+    try:
+        verify()
+    except BrokenJournal as broken:
+        raise TenancyError(f"broken at entry {broken.sequence}: {broken.why}") from broken
 
 
 def _attempt(about: str, well: str, check: Callable[[], None]) -> Finding:
+    from sqlalchemy.exc import DatabaseError
+
     try:
         check()
-    except (TenancyError, DatabaseError) as error:
+    except (TenancyError, DatabaseError, OSError) as error:
         return Finding(about, False, str(error))
     return Finding(about, True, well)
 
@@ -103,10 +144,10 @@ def _free_space(tenancy: Tenancy) -> Finding:
     return Finding("disk", free > _LEAST_FREE_BYTES, f"{free / 1024**3:.1f} GiB free")
 
 
-def _strays(tenancy: Tenancy) -> Iterator[Finding]:
+def _strays(tenancy: Tenancy, tenants: list[Tenant]) -> Iterator[Finding]:
     """Folders that no tenant owns: the registry is the truth, never a listing."""
     folder = tenancy.settings.home / "tenants"
-    known = {str(tenant.uuid) for tenant in tenancy.registry.all()}
+    known = {str(tenant.uuid) for tenant in tenants}
     for stray in sorted(folder.iterdir()) if folder.exists() else []:
         if stray.name not in known:
             yield Finding(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from provisioning.console import Console, verb
-from tenants import lifecycle
 
 
 @click.group("host")
@@ -24,7 +23,9 @@ def add(console: Console, slug: str, host: str) -> None:
     Example:
       extranet host add acme extranet.acme.example
     """
-    canonical = lifecycle.add_host(console.tenancy, slug, host)
+    from tenants.lifecycle import add_host
+
+    canonical = add_host(console.tenancy, slug, host)
     console.say(
         {"slug": slug, "host": canonical},
         f"{canonical} leads to {slug}.",
@@ -43,9 +44,12 @@ def remove(console: Console, slug: str, host: str) -> None:
     Example:
       extranet host remove acme extranet.acme.example
     """
+    from tenants.lifecycle import parse_custom_host
+
     tenancy = console.tenancy
-    tenancy.registry.remove_host(tenancy.registry.by_slug(slug), host.lower())
-    console.say({"slug": slug, "host": host.lower()}, f"{host.lower()} no longer leads to {slug}.")
+    canonical = parse_custom_host(host)
+    tenancy.registry.remove_host(tenancy.registry.by_slug(slug), canonical)
+    console.say({"slug": slug, "host": canonical}, f"{canonical} no longer leads to {slug}.")
 
 
 @command.command("list")
@@ -63,9 +67,9 @@ def list_hosts(console: Console, slug: str) -> None:
     hosts = [
         {"host": console.settings.host_of(tenant.slug), "kind": "slug"},
         *(
-            {"host": console.settings.host_of(slug), "kind": "former slug"}
-            for slug in tenancy.registry.former_slugs_of(tenant)
+            {"host": console.settings.host_of(former), "kind": "former slug"}
+            for former in tenancy.registry.former_slugs_of(tenant)
         ),
         *({"host": host, "kind": "custom"} for host in tenancy.registry.hosts_of(tenant)),
     ]
-    console.table(hosts, ["Host", "Kind"], [[host["host"], host["kind"]] for host in hosts], "No host.")
+    console.table(hosts, ["Host", "Kind"], [[host["host"], host["kind"]] for host in hosts], "There is no host.")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from provisioning.console import Console, verb
-from tenants.tenancy import initialise
 
 
 @click.command("init")
-@verb()
+@verb(changes=True)
 def command(console: Console) -> None:
     """Make the home folder with registry and master key. What exists is kept.
 
@@ -17,6 +16,8 @@ def command(console: Console) -> None:
     Example:
       EXTRANET_HOME=/var/lib/extranet extranet init
     """
+    from tenants.tenancy import initialise
+
     settings = console.settings
     initialise(settings)
     console.say(
@@ -24,4 +25,5 @@ def command(console: Console) -> None:
         f"Ready: {settings.home}",
         f"The master key is in {settings.master_key_file}. Back it up apart from everything else:",
         "without it, no sealed byte of any tenant can be read again.",
+        "Make a tenant with: extranet tenant create",
     )

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from extranet.security_log.events import Event
-from extranet.security_log.operations import journal, read_all, read_last, record
 from extranet.security_log.origin import OPERATOR
 from provisioning.console import Console, verb
-from tenants.errors import BrokenJournal
-from tenants.journal import Entry
-from tenants.tenancy import Tenancy
-from tenants.tenant import Tenant
+from tenants.errors import BrokenJournal, TenancyError
+from tenants.tenant import State, Tenant
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+    from tenants.journal import Entry, Journal
+    from tenants.tenancy import Tenancy
+
+_DIGEST_LENGTH = 64
+_WITHOUT_LOG = frozenset({State.PROVISIONING, State.PURGED})
 
 
 @click.group("log")
@@ -33,10 +41,12 @@ def show(console: Console, slug: str, last: int) -> None:
     Example:
       extranet log show acme --last 50
     """
+    from extranet.security_log.operations import read_last, record
+
     tenancy = console.tenancy
-    tenant = tenancy.registry.by_slug(slug)
-    with tenancy.open_db(tenant, writing=True) as db:
+    with tenancy.open_db(tenancy.registry.by_slug(slug), writing=True) as db:
         entries = [_document(entry) for entry in read_last(db, last)]
+        names = _usernames(db)
         record(db, Event.LOG_VIEWED, console.origin, actor=OPERATOR, details={"entries": len(entries)})
         db.commit()
     console.table(
@@ -45,10 +55,10 @@ def show(console: Console, slug: str, last: int) -> None:
         [
             [
                 str(entry["sequence"]),
-                entry["at"][:19],
+                entry["at"][:19].replace("T", " "),
                 entry["event"],
                 entry["outcome"],
-                entry["subject"],
+                names.get(entry["subject"], entry["subject"]),
                 entry["address"],
             ]
             for entry in entries
@@ -63,18 +73,21 @@ def show(console: Console, slug: str, last: int) -> None:
 def export(console: Console, slug: str) -> None:
     """Write the whole log to standard output, one JSON object a line. Exporting is itself noted in the log.
 
+    With --json it is one array.
+
     \b
     Example:
       extranet log export acme > acme-log.jsonl
     """
+    from extranet.security_log.operations import record
+
     tenancy = console.tenancy
     tenant = tenancy.registry.by_slug(slug)
     with tenancy.open_db(tenant, writing=True) as db:
         record(db, Event.LOG_EXPORTED, console.origin, actor=OPERATOR)
         db.commit()
-    with tenancy.open_db(tenant) as db:
-        for entry in read_all(db):
-            click.echo(json.dumps(_document(entry), ensure_ascii=False))
+    entries = _all_entries(tenancy, tenant)
+    console.stream(_array(entries) if console.as_json else entries)
 
 
 @command.command()
@@ -94,49 +107,85 @@ def verify(console: Console, slug: str | None, everyone: bool, anchor: str) -> N
         raise click.UsageError("Name one tenant, or say --all.")
     if anchor and everyone:
         raise click.UsageError("--anchor belongs to one tenant.")
-    tenancy = console.tenancy
-    tenants = tenancy.registry.all() if everyone else [tenancy.registry.by_slug(str(slug))]
-    results = [_verify(tenancy, tenant, _parse_anchor(anchor)) for tenant in tenants]
-    if everyone:
-        results.append(_verify_operators(tenancy))
+    noted = _parse_anchor(anchor)
+    results = list(_verify_all(console.tenancy) if everyone else _verify_one(console.tenancy, str(slug), noted))
     console.say(results, *(_sentence(result) for result in results))
     if not all(result["ok"] for result in results):
         raise click.exceptions.Exit(1)
 
 
-def _verify(tenancy: Tenancy, tenant: Tenant, anchor: tuple[int, str] | None) -> dict[str, Any]:
+def _usernames(db: Session) -> dict[str, str]:
+    from sqlalchemy import select
+
+    from extranet.models import User
+
+    return {user.id: user.username for user in db.execute(select(User.id, User.username))}
+
+
+def _all_entries(tenancy: Tenancy, tenant: Tenant) -> Iterator[str]:
+    from extranet.security_log.operations import read_all
+
     with tenancy.open_db(tenant) as db:
-        log = journal(db.info["keys"])
-        try:
-            count = log.verify(db, anchor)
-        except BrokenJournal as broken:
-            return {"log": tenant.slug, "ok": False, "first_bad_entry": broken.sequence, "why": broken.why}
-        return {"log": tenant.slug, "ok": True, "entries": count, "head": "{}:{}".format(*log.head(db))}
+        for entry in read_all(db):
+            yield json.dumps(_document(entry), ensure_ascii=False)
 
 
-def _verify_operators(tenancy: Tenancy) -> dict[str, Any]:
+def _array(items: Iterator[str]) -> Iterator[str]:
+    yield "["
+    previous = next(items, "")
+    for item in items:
+        yield f"{previous},"
+        previous = item
+    yield previous
+    yield "]"
+
+
+def _verify_one(tenancy: Tenancy, slug: str, anchor: tuple[int, str] | None) -> Iterator[dict[str, Any]]:
+    from extranet.security_log.operations import journal
+
+    with tenancy.open_db(tenancy.registry.by_slug(slug)) as db:
+        yield _verified(slug, journal(db.info["keys"]), db, anchor)
+
+
+def _verify_all(tenancy: Tenancy) -> Iterator[dict[str, Any]]:
+    for tenant in tenancy.registry.all():
+        if tenant.state not in _WITHOUT_LOG:
+            try:
+                yield from _verify_one(tenancy, tenant.slug, None)
+            except TenancyError as error:
+                # One tenant that cannot be read must not hide what is wrong with the next.
+                yield {"log": tenant.slug, "ok": False, "first_bad_entry": None, "why": str(error)}
     with tenancy.registry.engine.connect() as connection:
-        try:
-            count = tenancy.operator_journal.verify(connection)
-        except BrokenJournal as broken:
-            return {"log": "operators", "ok": False, "first_bad_entry": broken.sequence, "why": broken.why}
-        head = "{}:{}".format(*tenancy.operator_journal.head(connection))
-        return {"log": "operators", "ok": True, "entries": count, "head": head}
+        yield _verified("operators", tenancy.operator_journal, connection, None)
+
+
+def _verified(name: str, log: Journal, db: Session | Connection, anchor: tuple[int, str] | None) -> dict[str, Any]:
+    try:
+        count = log.verify(db, anchor)
+    except BrokenJournal as broken:
+        return {"log": name, "ok": False, "first_bad_entry": broken.sequence, "why": broken.why}
+    return {"log": name, "ok": True, "entries": count, "head": "{}:{}".format(*log.head(db))}
 
 
 def _sentence(result: dict[str, Any]) -> str:
     if result["ok"]:
         return f"{result['log']}: {result['entries']} entries, all hold. Head {result['head']}"
-    return f"{result['log']}: BROKEN at entry {result['first_bad_entry']}: it {result['why']}"
+    if result["first_bad_entry"] is None:
+        return f"{result['log']}: NOT READ: {result['why']}"
+    return f"{result['log']}: BROKEN at entry {result['first_bad_entry']}: {result['why']}"
 
 
 def _parse_anchor(text: str) -> tuple[int, str] | None:
     if not text:
         return None
-    number, colon, digest = text.partition(":")
-    if not colon or not number.isdigit() or len(digest) != 64:
+    number, _colon, digest = text.partition(":")
+    if not (number.isascii() and number.isdigit()) or not _is_digest(digest.lower()):
         raise click.UsageError("An anchor is a number, a colon and 64 hexadecimal digits.")
     return int(number), digest.lower()
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == _DIGEST_LENGTH and set(text) <= set("0123456789abcdef")
 
 
 def _document(entry: Entry) -> dict[str, Any]:

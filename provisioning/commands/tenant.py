@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from extranet.accounts.founding import found_tenant
-from extranet.accounts.logins import end_all_logins
-from extranet.accounts.operations import NewUser, invite, set_password
-from extranet.accounts.passwords import command_line_passwords
 from extranet.i18n import LANGUAGES
-from extranet.models import Role
 from extranet.security_log.origin import OPERATOR
 from provisioning.console import Console, read_secret, verb
-from tenants import lifecycle
-from tenants.databases import TenantSession
-from tenants.tenant import Tenant
+from tenants.errors import TenancyError
+
+if TYPE_CHECKING:
+    from tenants.databases import TenantSession
+    from tenants.tenant import Tenant
 
 
 @click.group("tenant")
@@ -29,9 +26,9 @@ def command() -> None:
 @click.option("--name", required=True, help="The company's name.")
 @click.option("--admin", required=True, metavar="USERNAME", help="The first administrator's username.")
 @click.option("--email", required=True, help="The first administrator's e-mail address.")
-@click.option("--first-name", default="", help="Default: the username.")
-@click.option("--last-name", default="Administrator", show_default=True)
-@click.option("--locale", default="en", type=click.Choice(list(LANGUAGES)), show_default=True)
+@click.option("--first-name", default="", help="The administrator's first name.  [default: the username]")
+@click.option("--last-name", default="Administrator", help="The administrator's last name.", show_default=True)
+@click.option("--locale", default="en", type=click.Choice(list(LANGUAGES)), help="Its language.", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the administrator's password from standard input.")
 @verb(changes=True)
 def create(
@@ -51,8 +48,16 @@ def create(
 
     \b
     Example:
-      extranet tenant create acme --name "Acme" --admin anna --email anna@acme.example
+      extranet tenant create acme --name "Acme" \\
+        --admin anna --email anna@acme.example
     """
+    from extranet.accounts.founding import found_tenant
+    from extranet.accounts.invitations import invite
+    from extranet.accounts.operations import NewUser, set_password
+    from extranet.accounts.passwords import command_line_passwords
+    from extranet.models import Role
+    from tenants.lifecycle import create_tenant
+
     password = read_secret("Password") if password_stdin else ""
     person = NewUser(admin, email, first_name or admin.capitalize(), last_name, Role.ADMIN)
 
@@ -63,7 +68,7 @@ def create(
             return ""
         return invite(db, user, console.origin, OPERATOR)
 
-    tenant, token = lifecycle.create_tenant(console.tenancy, slug, name, prepare)
+    tenant, token = create_tenant(console.tenancy, slug, name, prepare)
     url = _url(console, tenant)
     invitation = f"{url}/invitation/{token}" if token else ""
     console.say(
@@ -99,7 +104,7 @@ def list_tenants(console: Console) -> None:
 @click.argument("slug")
 @verb()
 def show(console: Console, slug: str) -> None:
-    """Show one tenant.
+    """Show one tenant: its addresses, its dates, how many people it has and how much room it takes.
 
     \b
     Example:
@@ -116,9 +121,10 @@ def show(console: Console, slug: str) -> None:
         "changed_at": f"{dates.changed_at:%Y-%m-%dT%H:%M:%SZ}",
         "server": tenant.server,
         "folder": str(tenancy.settings.folder_of(tenant.uuid)),
+        "storage_bytes": _storage(console, tenant),
+        "users": _users(console, tenant),
     }
-    width = max(map(len, document))
-    console.say(document, *(f"{key.replace('_', ' '):<{width}}  {_line(value)}" for key, value in document.items()))
+    console.say(document, *(f"{_label(key):<12}  {_line(value)}" for key, value in document.items()))
 
 
 @command.command()
@@ -131,7 +137,9 @@ def suspend(console: Console, slug: str) -> None:
     Example:
       extranet tenant suspend acme
     """
-    tenant = lifecycle.suspend_tenant(console.tenancy, slug)
+    from tenants.lifecycle import suspend_tenant
+
+    tenant = suspend_tenant(console.tenancy, slug)
     console.say(_document(console, tenant), f"{slug} is suspended. Serve it again with: extranet tenant resume {slug}")
 
 
@@ -145,7 +153,9 @@ def resume(console: Console, slug: str) -> None:
     Example:
       extranet tenant resume acme
     """
-    tenant = lifecycle.resume_tenant(console.tenancy, slug)
+    from tenants.lifecycle import resume_tenant
+
+    tenant = resume_tenant(console.tenancy, slug)
     console.say(_document(console, tenant), f"{slug} is active at {_url(console, tenant)}")
 
 
@@ -160,7 +170,9 @@ def rename(console: Console, slug: str, new_slug: str) -> None:
     Example:
       extranet tenant rename acme acme-europe
     """
-    tenant = lifecycle.rename_tenant(console.tenancy, slug, new_slug)
+    from tenants.lifecycle import rename_tenant
+
+    tenant = rename_tenant(console.tenancy, slug, new_slug)
     console.say(
         _document(console, tenant),
         f"{slug} is now {tenant.slug}, at {_url(console, tenant)}",
@@ -178,13 +190,16 @@ def logout_all(console: Console, slug: str) -> None:
     Example:
       extranet tenant logout-all acme
     """
+    from extranet.accounts.logins import end_all_logins
+
     tenancy = console.tenancy
     tenant = tenancy.registry.raise_epoch(tenancy.registry.by_slug(slug))
     with tenancy.open_db(tenant, writing=True) as db:
         count = end_all_logins(db, console.origin, OPERATOR)
         db.commit()
     console.say(
-        {**_document(console, tenant), "ended": count}, f"Everybody is signed out of {slug} ({count} logins ended)."
+        {**_document(console, tenant), "ended": count},
+        f"Everybody is signed out of {slug}: {count} {'login was' if count == 1 else 'logins were'} ended.",
     )
 
 
@@ -202,5 +217,37 @@ def _url(console: Console, tenant: Tenant) -> str:
     return console.settings.origin(console.settings.host_of(tenant.slug))
 
 
+def _storage(console: Console, tenant: Tenant) -> int:
+    folder = console.settings.folder_of(tenant.uuid)
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _users(console: Console, tenant: Tenant) -> dict[str, int] | None:
+    """Return how many people there are by state; None when the database cannot be opened."""
+    from sqlalchemy import func, select
+
+    from extranet.models import User
+
+    try:
+        with console.tenancy.open_db(tenant) as db:
+            counts = db.execute(select(User.state, func.count()).group_by(User.state).order_by(User.state))
+            return {str(state): count for state, count in counts}
+    except TenancyError:
+        return None
+
+
+def _label(key: str) -> str:
+    return key.removesuffix("_bytes").replace("_", " ")
+
+
 def _line(value: Any) -> str:
-    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
+    match value:
+        case None:
+            return "unknown: the database cannot be opened, see extranet doctor"
+        case list():
+            return ", ".join(value) or "none"
+        case dict():
+            return ", ".join(f"{count} {state}" for state, count in value.items()) or "none"
+        case int():
+            return f"{value / 1024**2:.1f} MiB"
+    return str(value)

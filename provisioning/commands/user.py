@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import select
 
-from extranet.accounts import operations
-from extranet.accounts.passwords import command_line_passwords
-from extranet.models import Role, User
-from extranet.security_log.origin import OPERATOR
+from extranet.security_log.origin import OPERATOR, Origin
 from provisioning.console import Console, read_secret, verb
-from tenants.databases import TenantSession
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from extranet.models import User
+    from tenants.databases import TenantSession
+
+# As in extranet.models.Role, which would load SQLAlchemy for --help.
+_ROLES = ("admin", "manager", "member", "guest")
 
 
 @click.group("user")
@@ -25,10 +29,10 @@ def command() -> None:
 @command.command()
 @click.argument("slug")
 @click.argument("username")
-@click.option("--email", required=True)
-@click.option("--first-name", required=True)
-@click.option("--last-name", required=True)
-@click.option("--role", default="member", type=click.Choice(list(Role)), show_default=True)
+@click.option("--email", required=True, help="The address mails go to; it also signs in.")
+@click.option("--first-name", required=True, help="The first name.")
+@click.option("--last-name", required=True, help="The last name.")
+@click.option("--role", default="member", type=click.Choice(_ROLES), help="What they may do.", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read a password from standard input instead of inviting.")
 @verb(changes=True)
 def create(
@@ -45,8 +49,13 @@ def create(
 
     \b
     Example:
-      extranet user create acme ben --email ben@acme.example --first-name Ben --last-name Bright
+      extranet user create acme ben --email ben@acme.example \\
+        --first-name Ben --last-name Bright
     """
+    from extranet.accounts import invitations, operations
+    from extranet.accounts.passwords import command_line_passwords
+    from extranet.models import Role
+
     password = read_secret("Password") if password_stdin else ""
     with _changing(console, slug) as db:
         new = operations.NewUser(username, email, first_name, last_name, Role(role))
@@ -55,9 +64,11 @@ def create(
             operations.set_password(db, command_line_passwords(), user, password, console.origin, OPERATOR)
             link = ""
         else:
-            link = _link(console, slug, operations.invite(db, user, console.origin, OPERATOR))
+            link = _link(console, slug, invitations.invite(db, user, console.origin, OPERATOR))
     console.say(
-        {**_document(user), "invitation": link}, f"{user.username} is a {user.role} of {slug}.", *_link_lines(link)
+        {**_document(user), "invitation": link},
+        f"{user.username} is {_a(user.role)} of {slug}.",
+        *(_link_lines(user, link) if link else (f"{user.username} can sign in with the password you gave.",)),
     )
 
 
@@ -71,6 +82,10 @@ def list_users(console: Console, slug: str) -> None:
     Example:
       extranet user list acme
     """
+    from sqlalchemy import select
+
+    from extranet.models import User
+
     tenancy = console.tenancy
     with tenancy.open_db(tenancy.registry.by_slug(slug)) as db:
         users = [_document(user) for user in db.scalars(select(User).order_by(User.username))]
@@ -79,7 +94,7 @@ def list_users(console: Console, slug: str) -> None:
         users,
         [column.capitalize() for column in columns],
         [[user[column] for column in columns] for user in users],
-        "There is no user.",
+        f"There is no user. Make one with: extranet user create {slug}",
     )
 
 
@@ -94,10 +109,12 @@ def invite(console: Console, slug: str, username: str) -> None:
     Example:
       extranet user invite acme ben
     """
+    from extranet.accounts import invitations, operations
+
     with _changing(console, slug) as db:
         user = operations.find_user(db, username)
-        link = _link(console, slug, operations.invite(db, user, console.origin, OPERATOR))
-    console.say({**_document(user), "invitation": link}, *_link_lines(link))
+        link = _link(console, slug, invitations.invite(db, user, console.origin, OPERATOR))
+    console.say({**_document(user), "invitation": link}, *_link_lines(user, link))
 
 
 @command.command()
@@ -111,9 +128,9 @@ def disable(console: Console, slug: str, username: str) -> None:
     Example:
       extranet user disable acme ben
     """
-    with _changing(console, slug) as db:
-        user = operations.find_user(db, username)
-        operations.disable_user(db, user, console.origin, OPERATOR)
+    from extranet.accounts.operations import disable_user
+
+    user = _change(console, slug, username, disable_user)
     console.say(
         _document(user),
         f"{user.username} is disabled. Open the account again with: extranet user enable {slug} {user.username}",
@@ -131,10 +148,15 @@ def enable(console: Console, slug: str, username: str) -> None:
     Example:
       extranet user enable acme ben
     """
-    with _changing(console, slug) as db:
-        user = operations.find_user(db, username)
-        operations.enable_user(db, user, console.origin, OPERATOR)
-    console.say(_document(user), f"{user.username} is {user.state}.")
+    from extranet.accounts.operations import enable_user
+    from extranet.models import UserState
+
+    user = _change(console, slug, username, enable_user)
+    if user.state == UserState.INVITED:
+        next_step = f"{user.username} has no password yet. Invite with: extranet user invite {slug} {user.username}"
+    else:
+        next_step = f"{user.username} is active and can sign in."
+    console.say(_document(user), next_step)
 
 
 @command.command()
@@ -148,9 +170,9 @@ def unlock(console: Console, slug: str, username: str) -> None:
     Example:
       extranet user unlock acme ben
     """
-    with _changing(console, slug) as db:
-        user = operations.find_user(db, username)
-        operations.unlock_user(db, user, console.origin, OPERATOR)
+    from extranet.accounts.operations import unlock_user
+
+    user = _change(console, slug, username, unlock_user)
     console.say(_document(user), f"The failed attempts against {user.username} are forgotten.")
 
 
@@ -165,11 +187,25 @@ def set_password(console: Console, slug: str, username: str) -> None:
     Example:
       extranet user set-password acme ben < password.txt
     """
+    from extranet.accounts import operations
+    from extranet.accounts.passwords import command_line_passwords
+
     password = read_secret("Password")
     with _changing(console, slug) as db:
         user = operations.find_user(db, username)
         operations.set_password(db, command_line_passwords(), user, password, console.origin, OPERATOR)
     console.say(_document(user), f"The password of {user.username} is set; all their logins have ended.")
+
+
+def _change(
+    console: Console, slug: str, username: str, operation: Callable[[Session, User, Origin, str], None]
+) -> User:
+    from extranet.accounts.operations import find_user
+
+    with _changing(console, slug) as db:
+        user = find_user(db, username)
+        operation(db, user, console.origin, OPERATOR)
+    return user
 
 
 @contextmanager
@@ -195,5 +231,9 @@ def _link(console: Console, slug: str, token: str) -> str:
     return f"{console.settings.origin(console.settings.host_of(slug))}/invitation/{token}"
 
 
-def _link_lines(link: str) -> tuple[str, ...]:
-    return ("A password is chosen here, once and within 7 days:", f"  {link}") if link else ()
+def _link_lines(user: User, link: str) -> tuple[str, str]:
+    return (f"{user.username} chooses a password here, once and within 7 days:", f"  {link}")
+
+
+def _a(role: str) -> str:
+    return f"{'an' if role.startswith('a') else 'a'} {role}"

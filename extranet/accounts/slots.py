@@ -1,0 +1,70 @@
+"""How many passwords may be hashed at once: over all workers together, so that none waits while another is idle."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from extranet.errors import NoSlot
+
+_LOOK_AGAIN_SECONDS = 0.005
+
+
+class Slots:
+    """``count`` slots for the threads of one process."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.BoundedSemaphore(count)
+
+    @contextmanager
+    def take(self, seconds: float) -> Iterator[None]:
+        """Hold one slot; raise NoSlot when none becomes free in time."""
+        if not self._free.acquire(timeout=seconds):
+            raise NoSlot("All password slots are busy.")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+class SharedSlots(Slots):
+    """``count`` slots for all processes that name the same folder, each a locked file.
+
+    The kernel takes the lock back from a process that dies.
+    """
+
+    def __init__(self, count: int, folder: Path) -> None:
+        super().__init__(count)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._files = [folder / f"{number}.lock" for number in range(count)]
+
+    @contextmanager
+    def take(self, seconds: float) -> Iterator[None]:
+        """Hold one slot; raise NoSlot when none becomes free in time."""
+        with ExitStack() as stack:
+            descriptors = [self._open(file, stack) for file in self._files]
+            end = time.monotonic() + seconds
+            while not any(map(_lock, descriptors)):
+                if time.monotonic() >= end:
+                    raise NoSlot("All password slots are busy.")
+                time.sleep(_LOOK_AGAIN_SECONDS)
+            yield
+
+    def _open(self, file: Path, stack: ExitStack) -> int:
+        # Opened anew each time: a lock belongs to what was opened, so it also keeps this process's threads apart.
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        stack.callback(os.close, descriptor)
+        return descriptor
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,51 @@
+"""Tables for people: columns that line up, folded to a terminal's width, and nothing but text."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+_GAP = "  "
+_NARROWEST = 8
+
+
+def layout(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    """Yield a table's lines, the header first. Without a ``width`` every row stays on one line, for a pipe."""
+    table = [header, *rows]
+    columns = [max(_width(row[number]) for row in table) for number in range(len(header))]
+    if width is not None:
+        _squeeze(columns, width - len(_GAP) * (len(columns) - 1))
+    for row in table:
+        yield from _lines(row, columns)
+
+
+def _squeeze(columns: list[int], room: int) -> None:
+    while sum(columns) > room and max(columns) > _NARROWEST:
+        columns[columns.index(max(columns))] -= 1
+
+
+def _lines(row: Sequence[str], columns: list[int]) -> Iterator[str]:
+    folded = [list(_fold(cell, column)) for cell, column in zip(row, columns, strict=True)]
+    for number in range(max(map(len, folded))):
+        parts = [cell[number] if number < len(cell) else "" for cell in folded]
+        padded = (part + " " * (column - _width(part)) for part, column in zip(parts, columns, strict=True))
+        yield _GAP.join(padded).rstrip()
+
+
+def _fold(cell: str, column: int) -> Iterator[str]:
+    line, used = "", 0
+    for character in cell:
+        size = _width(character)
+        if used + size > column:
+            yield line
+            line, used = "", 0
+        line, used = line + character, used + size
+    yield line
+
+
+def _width(text: str) -> int:
+    # A terminal gives Chinese and Japanese characters two cells, and an accent that joins the letter before it none.
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
