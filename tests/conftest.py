@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from extranet.i18n import DEFAULT_LANGUAGE, use_language
 from tests.platform import Platform, copy_home, make_home, open_platform
 
 os.umask(0o077)
@@ -18,6 +19,12 @@ os.umask(0o077)
 _MEMORY = Path("/dev/shm")
 if "PYTEST_DEBUG_TEMPROOT" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 1024**3:
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+
+
+@pytest.fixture(autouse=True)
+def _english() -> None:
+    """A request leaves its language to its thread, which here is also the next test's."""
+    use_language(DEFAULT_LANGUAGE)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,113 @@
+"""axe finds nothing on any page, on a phone and on a desk, by day and by night, in every language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from extranet.accounts import operations
+from extranet.accounts.operations import NewUser
+from extranet.i18n import LANGUAGES
+from extranet.models import Role
+from extranet.security_log.origin import OPERATOR
+from tests.front_door.conftest import Open
+from tests.front_door.door import Door
+from tests.front_door.screen import Screen
+from tests.platform import OPERATOR_ORIGIN, PASSWORD
+
+pytestmark = [pytest.mark.front_door, pytest.mark.browser, pytest.mark.timeout(180)]
+
+WIDTHS = (390, 1280)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# Without the list of what is well, which is long.
+_RUN_AXE = """() => axe.run({resultTypes: ['violations']}).then(found => found.violations.map(
+  ({id, nodes}) => [id, nodes.map(({html, failureSummary}) => [html, failureSummary])]
+))"""
+SIGNED_IN = (
+    "/",
+    "/preferences/profile",
+    "/preferences/display",
+    "/preferences/security",
+    "/preferences/sessions",
+    "/preferences/history",
+    "/preferences/company",
+    "/nothing-here",
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_axe_finds_nothing(door: Door, visit: Open, language: str) -> None:
+    username = f"axe{language}"
+    _add_user(door, username, language)
+    screen = visit("acme", locale=language)
+    for name in _stranger_pages(door, screen, language):
+        _examine(screen, name, language)
+    screen.sign_in(username)
+    for path in SIGNED_IN:
+        screen.go(path)
+        assert screen.page.get_attribute("html", "lang") == language
+        _examine(screen, f"{path.strip('/').replace('/', '-') or 'today'}", language)
+    for path, field in (("/preferences/profile", "first_name"), ("/preferences/security", "current")):
+        screen.go(path)
+        _send_empty(screen, field)
+        _examine(screen, f"{path.strip('/').replace('/', '-')}-refused", language)
+    screen.page.click(".who")
+    _examine(screen, "menu", language)
+    # Pages that are meant to be refusals say so in the console, and nothing else does.
+    assert [complaint for complaint in screen.complaints if "Failed to load resource" not in complaint] == []
+    assert [url for url in screen.fetched if not url.startswith(door.origin("acme"))] == []
+
+
+def _stranger_pages(door: Door, screen: Screen, language: str) -> Iterator[str]:
+    screen.go("/login")
+    yield "login"
+    screen.page.fill("#username", "nobody")
+    screen.page.fill("#password", "wrong")
+    screen.submit()
+    yield "login-refused"
+    screen.go(door.platform.invite("acme", f"guest{language}"))
+    yield "invitation"
+    screen.page.fill("#password", "short")
+    _send_as_it_is(screen)
+    yield "invitation-refused"
+    screen.go("/invitation/" + "A" * 43)
+    yield "invitation-gone"
+    screen.go("/nothing-here")
+    yield "not-found"
+    screen.go("/healthz")
+    yield "nginx-not-found"
+
+
+def _examine(screen: Screen, name: str, language: str) -> None:
+    page = screen.page
+    page.evaluate(Axe().axe_script)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found = page.evaluate(_RUN_AXE)
+            assert found == [], f"{name} in {language}, {width} px, {scheme}"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls at {width} px"
+        # The last scheme is the dark one.
+        screen.picture(f"{name}-{language}-{width}")
+
+
+def _send_empty(screen: Screen, field: str) -> None:
+    screen.page.fill(f"#{field}", "")
+    _send_as_it_is(screen)
+
+
+def _send_as_it_is(screen: Screen) -> None:
+    screen.page.evaluate("for (const form of document.forms) form.noValidate = true")
+    screen.submit()
+
+
+def _add_user(door: Door, username: str, language: str) -> None:
+    with door.platform.db("acme") as db:
+        new = NewUser(username, f"{username}@acme.example", "Alix", "Examiner", Role.ADMIN)
+        user = operations.create_user(db, new, OPERATOR_ORIGIN, OPERATOR)
+        operations.set_password(db, door.platform.passwords, user, PASSWORD, OPERATOR_ORIGIN, OPERATOR)
+        user.language = language

@@ -1,0 +1,340 @@
+"""Three tenants, people of the same names and ids, any order of events: no tenant's canary is ever seen elsewhere.
+
+A canary is a word that one tenant's people type wherever they can. After every step it is looked for in each answer,
+in every byte the other tenants own, in the registry and in the log that all share.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, redirect_stderr
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from PIL import Image
+from werkzeug.test import TestResponse
+
+from extranet.accounts.logins import end_all_logins
+from extranet.app import HISTORY
+from extranet.request.cookies import DEVICE_COOKIE, SESSION_COOKIE
+from extranet.security_log.origin import OPERATOR
+from tenants import lifecycle
+from tenants.sqlite import SIDE_FILES
+from tenants.tenancy import Tenancy
+from tenants.tenant import State
+from tests.browser import Browser
+from tests.evidence import ask, folder_of, post_form, sees_every_change
+from tests.platform import (
+    OPERATOR_ORIGIN,
+    PASSWORD,
+    PEOPLE,
+    SLUGS,
+    add_tenant,
+    copy_home,
+    open_platform,
+    user_id,
+)
+
+TENANTS = (*SLUGS, "initech")
+CANARIES = {"acme": "Aardvarkquartz", "globex": "Bluebottlejazz", "initech": "Cormorantpyx"}
+SECRET = "Zephyrknoll"
+"""In every password that is chosen: no file anywhere may ever hold it."""
+
+PAGES = (
+    "/",
+    "/login",
+    "/invitation",
+    "/preferences/profile",
+    "/preferences/sessions",
+    "/preferences/history",
+    "/preferences/history.csv",
+    "/preferences/company",
+    f"/people/{user_id('ben')}/avatar",
+    "/nowhere",
+)
+CARD = {
+    "first_name": "Same",
+    "last_name": "Name",
+    "sector": "",
+    "country": "",
+    "contact_channel": "email",
+    "phone_visibility": "company",
+    "mobile_visibility": "company",
+    "address_visibility": "admins",
+    "interests_visibility": "company",
+}
+
+tenants = st.sampled_from(TENANTS)
+people = st.sampled_from(sorted(PEOPLE))
+pages = st.sampled_from(PAGES)
+
+
+class ThreeTenants(RuleBasedStateMachine):
+    """People of three tenants at work, and somebody who sends everything everywhere."""
+
+    def __init__(self, pristine: Path, home: Path) -> None:
+        super().__init__()
+        self.home = copy_home(pristine, home)
+        self.log = io.StringIO()
+        with redirect_stderr(self.log):
+            self.platform = open_platform(self.home)
+        sees_every_change(self.platform)
+        self.browsers: dict[tuple[str, str], Browser] = {}
+        self.passwords = {(slug, person): PASSWORD for slug in TENANTS for person in PEOPLE}
+        self.tokens: list[tuple[str, str]] = []
+        self.numbers = itertools.count(1)
+
+    def teardown(self) -> None:
+        self.platform.close()
+        shutil.rmtree(self.home)
+
+    def browser(self, slug: str, person: str) -> Browser:
+        return self.browsers.setdefault((slug, person), self.platform.browser(slug))
+
+    def serves(self, slug: str) -> bool:
+        return self.platform.tenant(slug).state is State.ACTIVE
+
+    def check(self, slug: str, response: TestResponse) -> TestResponse:
+        """Look for canaries of other tenants in an answer."""
+        said = str(response.headers).encode() + response.data
+        response.close()
+        for other in TENANTS:
+            if other != slug:
+                assert CANARIES[other].encode() not in said, f"{slug} was shown a word of {other}"
+        assert response.status_code < 500 or not self.serves(slug), response.text
+        return response
+
+    def post(self, slug: str, person: str, path: str, data: dict[str, object]) -> TestResponse | None:
+        """Send a form as this person, if they can: whoever is not signed in is sent away."""
+        browser = self.browser(slug, person)
+        if not self.serves(slug):
+            token = ""
+        else:
+            page = self.check(slug, browser.get("/login", follow_redirects=True))
+            token = page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+        return self.check(slug, browser.post(path, data, token=token))
+
+    @initialize(slug=tenants)
+    def begin(self, slug: str) -> None:
+        self.sign_in(slug, "anna")
+        self.change_profile(slug, "anna", "position")
+
+    @rule(slug=tenants, person=people)
+    def sign_in(self, slug: str, person: str) -> None:
+        self.post(slug, person, "/logout", {})
+        data = {"username": person, "password": self.passwords[slug, person]}
+        answer = self.post(slug, person, "/login", data)
+        assert answer is not None
+        assert answer.status_code == (303 if self.serves(slug) else 503)
+
+    @rule(slug=tenants, person=people)
+    def sign_in_with_the_canary_as_name(self, slug: str, person: str) -> None:
+        self.post(slug, person, "/logout", {})
+        self.post(slug, person, "/login", {"username": CANARIES[slug], "password": f"{SECRET} {CANARIES[slug]}"})
+
+    @rule(slug=tenants, person=people)
+    def sign_out(self, slug: str, person: str) -> None:
+        self.post(slug, person, "/logout", {})
+
+    @rule(slug=tenants, person=people, field=st.sampled_from(["position", "about", "city", "interests", "last_name"]))
+    def change_profile(self, slug: str, person: str, field: str) -> None:
+        text = f"{CANARIES[slug]} {next(self.numbers)}"
+        self.post(slug, person, "/preferences/profile", {**CARD, field: text})
+
+    @rule(slug=tenants, person=people)
+    def send_a_profile_that_is_refused(self, slug: str, person: str) -> None:
+        self.post(slug, person, "/preferences/profile", {**CARD, "phone": CANARIES[slug], "city": CANARIES[slug]})
+
+    @rule(slug=tenants, person=st.sampled_from(["anna", "ben"]))
+    def change_company(self, slug: str, person: str) -> None:
+        data = {"legal_name": CANARIES[slug], "street": f"{next(self.numbers)} Road", "city": "Lyon", "country": "FR"}
+        self.post(slug, person, "/preferences/company", {**data, "sector": "", "accent_hue": "0"})
+
+    @rule(slug=tenants, person=people, good=st.booleans())
+    def upload_a_picture(self, slug: str, person: str, good: bool) -> None:
+        drawn = io.BytesIO()
+        Image.new("RGB", (9, 9)).save(drawn, "PNG")
+        content = drawn.getvalue() if good else CANARIES[slug].encode()
+        data = {"avatar": (io.BytesIO(content), f"{CANARIES[slug]}.png")}
+        self.post(slug, person, "/preferences/profile/picture", data)
+
+    @rule(slug=tenants, person=people)
+    def change_password(self, slug: str, person: str) -> None:
+        new = f"{SECRET} {CANARIES[slug]} seven quiet lanterns {next(self.numbers)}"
+        data = {"current": self.passwords[slug, person], "new": new, "repeat": new}
+        answer = self.post(slug, person, "/preferences/security", data)
+        if answer is not None and answer.headers.get("Location") == "/preferences/security":
+            self.passwords[slug, person] = new
+
+    @rule(slug=tenants, person=people)
+    def rename_a_browser(self, slug: str, person: str) -> None:
+        page = self.check(slug, self.browser(slug, person).get("/preferences/sessions"))
+        browser_id = page.text.partition('action="/preferences/browsers/')[2].partition("/")[0] or "0" * 32
+        self.post(slug, person, f"/preferences/browsers/{browser_id}/rename", {"name": CANARIES[slug]})
+
+    @rule(slug=tenants)
+    def invite(self, slug: str) -> None:
+        path = self.platform.invite(slug, f"nina{next(self.numbers)}")
+        self.tokens.append((slug, path))
+
+    @precondition(lambda self: self.tokens)
+    @rule(slug=tenants, number=st.integers(0, 20), person=people)
+    def send_an_invitation_anywhere(self, slug: str, number: int, person: str) -> None:
+        owner, path = self.tokens[number % len(self.tokens)]
+        answer = self.check(slug, self.platform.browser(slug).get(path))
+        if self.serves(slug):
+            assert answer.status_code == 410 if owner != slug else answer.status_code in {303, 410}
+        self.check(slug, self.browser(slug, person).get(path))
+
+    @rule(slug=tenants)
+    def suspend_or_resume(self, slug: str) -> None:
+        if self.serves(slug):
+            lifecycle.suspend_tenant(self.platform.tenancy, slug)
+            assert ask(self.platform, slug, "/login").status_code == 503
+        lifecycle.resume_tenant(self.platform.tenancy, slug)
+
+    @rule(slug=tenants)
+    def suspend(self, slug: str) -> None:
+        lifecycle.suspend_tenant(self.platform.tenancy, slug)
+
+    @rule(slug=tenants)
+    def resume(self, slug: str) -> None:
+        lifecycle.resume_tenant(self.platform.tenancy, slug)
+
+    @rule(slug=tenants)
+    def sign_everybody_out(self, slug: str) -> None:
+        self.platform.tenancy.registry.raise_epoch(self.platform.tenant(slug))
+        with self.platform.db(slug) as db:
+            end_all_logins(db, OPERATOR_ORIGIN, OPERATOR)
+
+    @rule(slug=tenants, other=tenants, person=people, path=pages)
+    def visit_with_anybodys_cookies(self, slug: str, other: str, person: str, path: str) -> None:
+        browser = self.browser(other, person)
+        cookies = "; ".join(f"{name}={browser.cookie(name)}" for name in (SESSION_COOKIE, DEVICE_COOKIE))
+        answer = self.check(slug, ask(self.platform, slug, path, cookie=cookies))
+        if slug != other and self.serves(slug):
+            assert answer.status_code == {"/login": 200, "/invitation": 410, "/nowhere": 404}.get(path, 303)
+
+    @rule(slug=tenants, other=tenants, person=people)
+    def send_anybodys_form(self, slug: str, other: str, person: str) -> None:
+        theirs, ours = self.browser(other, person), self.browser(slug, person)
+        page = self.check(other, theirs.get("/login", follow_redirects=True))
+        token = page.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+        for browser in (theirs, ours):
+            cookie = f"{SESSION_COOKIE}={browser.cookie(SESSION_COOKIE)}"
+            data = {**CARD, "city": CANARIES[other], "csrf_token": token}
+            if slug == other:
+                continue
+            refused = self.check(slug, post_form(self.platform, slug, "/preferences/profile", data, cookie=cookie))
+            assert refused.status_code in {401, 403, 503}
+
+    @rule(source=tenants, place=tenants)
+    def put_one_database_in_place_of_another(self, source: str, place: str) -> None:
+        if source == place or not self.serves(place):
+            return
+        database = self.platform.tenancy.databases.path_of(self.platform.tenant(place))
+        original = self.platform.tenancy.databases.path_of(self.platform.tenant(source))
+        aside = self.home / "aside"
+        aside.mkdir()
+        with replaced(database, original, aside):
+            for person in PEOPLE:
+                session = self.browser(place, person).cookie(SESSION_COOKIE)
+                foreign = self.browser(source, person).cookie(SESSION_COOKIE)
+                for cookie in ("", f"{SESSION_COOKIE}={session}", f"{SESSION_COOKIE}={foreign}"):
+                    answer = ask(self.platform, place, "/login", cookie=cookie)
+                    assert answer.status_code == 503
+                    assert not any(canary in answer.text for canary in CANARIES.values())
+        aside.rmdir()
+        assert self.check(place, ask(self.platform, place, "/login")).status_code == 200
+
+    @invariant()
+    def no_canary_is_anywhere_but_at_home(self) -> None:
+        for slug in TENANTS:
+            content = bytes_below(folder_of(self.platform, slug))
+            for other in TENANTS:
+                if other != slug:
+                    assert CANARIES[other].encode() not in content, f"{slug} holds a word of {other}"
+            assert SECRET.encode() not in content, f"{slug} holds a password"
+        shared = b"".join(path.read_bytes() for path in self.home.iterdir() if path.is_file())
+        shared += self.log.getvalue().encode()
+        for word in (SECRET, *CANARIES.values()):
+            assert word.encode() not in shared, f"{word} is in the registry or in the log"
+
+
+class replaced:  # noqa: N801 - reads as a word of a sentence
+    """While it lasts, a copy of another database stands where a tenant's was; then the tenant's own is back."""
+
+    def __init__(self, database: Path, original: Path, aside: Path) -> None:
+        self.files = [database, *(Path(f"{database}{suffix}") for suffix in SIDE_FILES)]
+        self.original = original
+        self.aside = aside
+
+    def __enter__(self) -> None:
+        for file in self.files:
+            if file.exists():
+                file.rename(self.aside / file.name)
+        with (
+            closing(sqlite3.connect(f"file:{self.original}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(self.files[0])) as copy,
+        ):
+            source.backup(copy)
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files:
+            file.unlink(missing_ok=True)
+            kept = self.aside / file.name
+            if kept.exists():
+                kept.rename(file)
+
+
+def bytes_below(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def three(pristine_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed home with a third tenant. Copy it, never open it."""
+    home = copy_home(pristine_home, tmp_path_factory.mktemp("three") / "home")
+    with Tenancy.open(open_settings(home), HISTORY) as tenancy:
+        add_tenant(tenancy, "initech")
+    return home
+
+
+def open_settings(home: Path):
+    from tenants.settings import read_settings
+
+    return read_settings({"EXTRANET_HOME": str(home)})
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Iterator[Path]:
+    """Names for one home after another."""
+    return (tmp_path / f"home{number}" for number in itertools.count())
+
+
+def test_no_canary_leaves_its_tenant_whatever_people_do(three: Path, homes: Iterator[Path]) -> None:
+    run_state_machine_as_test(
+        lambda: ThreeTenants(three, next(homes)),
+        settings=settings(
+            max_examples=16,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,298 @@
+"""The same primary keys in both tenants: whatever is fetched or changed in one shows and changes nothing of the other.
+
+Every route of the application stands in the table below; a route that is added and not listed fails a test.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from PIL import Image
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from extranet.accounts.operations import find_user
+from extranet.models import Company, CompanyVersion, KnownBrowser, Login, Profile, ProfileVersion, User
+from extranet.models.base import utc_now
+from extranet.models.company import THE_COMPANY
+from tests.browser import Browser
+from tests.evidence import dump, face, stored_files, untouched
+from tests.platform import PASSWORD, SLUGS, Platform, user_id
+
+BEN = user_id("ben")
+LOGIN = "1" * 32
+BROWSER = "b" * 32
+VERSION = "e" * 32
+NEW_PASSWORD = "seven purple lanterns over quiet water"
+COLOURS = {"acme": (200, 30, 30), "globex": (30, 30, 200)}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One route as somebody uses it. ``person`` is "" for a visitor; ``shows`` says that the page names its tenant."""
+
+    path: str
+    person: str = "ben"
+    data: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[Platform, str, Browser], Any] = lambda _platform, _slug, _browser: None
+    shows: bool = False
+    status: int = 200
+
+
+def picture(slug: str = "acme") -> dict[str, Any]:
+    drawn = io.BytesIO()
+    Image.new("RGB", (40, 40), COLOURS[slug]).save(drawn, "PNG")
+    return {"avatar": (io.BytesIO(drawn.getvalue()), "me.png")}
+
+
+def open_invitation(platform: Platform, slug: str, browser: Browser) -> None:
+    assert browser.get(platform.invite(slug, "nina")).status_code == 303
+
+
+CARD = {
+    "first_name": "Ben",
+    "last_name": "Changed",
+    "sector": "",
+    "country": "",
+    "contact_channel": "email",
+    "phone_visibility": "company",
+    "mobile_visibility": "company",
+    "address_visibility": "admins",
+    "interests_visibility": "company",
+}
+DISPLAY = {
+    "language": "en",
+    "time_zone": "Asia/Tokyo",
+    "date_format": "iso",
+    "clock": "12h",
+    "theme": "dark",
+    "density": "compact",
+    "rows_per_page": "100",
+}
+REGISTRATION = {
+    "legal_name": "Acme again",
+    "street": "1 Road",
+    "city": "Lyon",
+    "country": "FR",
+    "sector": "",
+    "accent_hue": "0",
+}
+SECURITY = {"current": PASSWORD, "new": NEW_PASSWORD, "repeat": NEW_PASSWORD}
+
+READING = {
+    "/static/<path:filename>": Example("/static/tokens.css", person=""),
+    "/.well-known/change-password": Example("/.well-known/change-password", person="", status=303),
+    "/.well-known/security.txt": Example("/.well-known/security.txt", person="", shows=True),
+    "/robots.txt": Example("/robots.txt", person=""),
+    "/healthz": Example("/healthz", person=""),
+    "/readyz": Example("/readyz", person=""),
+    "/login": Example("/login", person="", shows=True),
+    "/invitation/<token>": Example("/invitation/" + "A" * 43, person="", shows=True, status=410),
+    "/invitation": Example("/invitation", person="", prepare=open_invitation, shows=True),
+    "/": Example("/", shows=True),
+    "/preferences/": Example("/preferences/", status=303),
+    "/preferences/company": Example("/preferences/company", shows=True),
+    "/preferences/display": Example("/preferences/display", shows=True),
+    "/preferences/history": Example("/preferences/history", shows=True),
+    "/preferences/history.csv": Example("/preferences/history.csv"),
+    "/preferences/profile": Example("/preferences/profile", shows=True),
+    "/preferences/security": Example("/preferences/security", shows=True),
+    "/preferences/sessions": Example("/preferences/sessions", shows=True),
+    "/people/<user_id>/avatar": Example(f"/people/{BEN}/avatar", person="anna"),
+}
+CHANGING = {
+    "/login": Example("/login", person="", data={"username": "ben", "password": PASSWORD}),
+    "/logout": Example("/logout"),
+    "/invitation": Example(
+        "/invitation", person="", data={"password": NEW_PASSWORD, "repeat": NEW_PASSWORD}, prepare=open_invitation
+    ),
+    "/preferences/company": Example("/preferences/company", person="anna", data=REGISTRATION),
+    "/preferences/display": Example("/preferences/display", data=DISPLAY),
+    "/preferences/history/not-me": Example("/preferences/history/not-me"),
+    "/preferences/profile": Example("/preferences/profile", data=CARD),
+    "/preferences/profile/picture": Example("/preferences/profile/picture", data=picture()),
+    "/preferences/profile/picture/remove": Example("/preferences/profile/picture/remove"),
+    "/preferences/security": Example("/preferences/security", data=SECURITY),
+    "/preferences/sessions/<login_id>/end": Example(f"/preferences/sessions/{LOGIN}/end"),
+    "/preferences/sessions/end-others": Example("/preferences/sessions/end-others"),
+    "/preferences/browsers/<browser_id>/rename": Example(
+        f"/preferences/browsers/{BROWSER}/rename", data={"name": "Renamed"}
+    ),
+    "/preferences/browsers/<browser_id>/forget": Example(f"/preferences/browsers/{BROWSER}/forget"),
+}
+
+
+@pytest.fixture
+def twins(platform: Platform) -> Platform:
+    """Both tenants, with the same ids everywhere and the tenant's own slug in every text."""
+    for slug in SLUGS:
+        plant(platform, slug)
+    return platform
+
+
+def plant(platform: Platform, slug: str) -> None:
+    browser = platform.signed_in(slug, "ben")
+    assert browser.post("/preferences/profile/picture", picture(slug)).status_code == 303
+    mark = f"canary of {slug}"
+    now = utc_now()
+    with platform.db(slug) as db:
+        user, profile, company = db.get_one(User, BEN), db.get_one(Profile, BEN), db.get_one(Company, THE_COMPANY)
+        user.last_name = profile.position = profile.street = profile.about = profile.interests = mark
+        company.legal_name = company.trading_name = company.street = mark
+        changes = f'[["position", "", "{mark}"]]'
+        db.add(ProfileVersion(id=VERSION, user_id=BEN, changed_by=BEN, changes=changes))
+        db.add(CompanyVersion(id=VERSION, changed_by=BEN, changes=f'[["city", "", "{mark}"]]'))
+        db.add(
+            KnownBrowser(
+                id=BROWSER, device_hash=mark.encode(), user_id=BEN, name=mark, expires_at=now + timedelta(days=1)
+            )
+        )
+        db.flush()
+        db.add(
+            Login(
+                id=LOGIN,
+                secret_hash=mark.encode(),
+                user_id=BEN,
+                browser_id=BROWSER,
+                expires_at=now + timedelta(hours=1),
+                address=mark,
+                user_agent=mark,
+            )
+        )
+
+
+def visitor(platform: Platform, slug: str, example: Example) -> Browser:
+    browser = platform.signed_in(slug, example.person) if example.person else platform.browser(slug)
+    example.prepare(platform, slug, browser)
+    return browser
+
+
+def everything_said(response: TestResponse) -> bytes:
+    said = (str(response.headers).encode() + response.data).lower()
+    response.close()
+    return said
+
+
+def rules(platform: Platform, method: str) -> set[str]:
+    return {rule.rule for rule in platform.app.url_map.iter_rules() if method in (rule.methods or ())}
+
+
+def test_every_route_stands_in_the_tables_of_this_file(platform: Platform) -> None:
+    assert rules(platform, "GET") == set(READING)
+    assert rules(platform, "POST") == set(CHANGING)
+    known = {"GET", "HEAD", "POST"}
+    assert {method for rule in platform.app.url_map.iter_rules() for method in rule.methods or ()} <= known
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_no_page_shows_anything_of_the_other_tenant(twins: Platform, slug: str) -> None:
+    other = "globex" if slug == "acme" else "acme"
+    for rule, example in READING.items():
+        browser = visitor(twins, slug, example)
+        with untouched(twins, other):
+            shown = browser.get(example.path)
+        assert shown.status_code == example.status, rule
+        assert other.encode() not in everything_said(shown), rule
+        assert (slug.encode() in everything_said(shown)) or not example.shows, rule
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_administrators_and_guests_are_shown_nothing_of_the_other_tenant_either(twins: Platform, slug: str) -> None:
+    other = "globex" if slug == "acme" else "acme"
+    for person in ("anna", "gus"):
+        browser = twins.signed_in(slug, person)
+        for rule, example in READING.items():
+            assert other.encode() not in everything_said(browser.get(example.path)), rule
+
+
+def test_the_pages_that_list_rows_list_the_tenants_own(twins: Platform) -> None:
+    for slug in SLUGS:
+        browser = twins.signed_in(slug, "ben")
+        for path in ("/preferences/profile", "/preferences/company", "/preferences/sessions"):
+            assert f"canary of {slug}" in browser.get(path).text
+
+
+def test_a_picture_under_the_same_id_is_the_tenants_own(twins: Platform) -> None:
+    for slug in SLUGS:
+        shown = twins.signed_in(slug, "anna").get(f"/people/{BEN}/avatar")
+        with Image.open(io.BytesIO(shown.data)) as image:
+            red, _, blue, *_ = image.convert("RGB").getpixel((100, 100))
+        assert (red > blue) is (slug == "acme")
+
+
+@pytest.mark.parametrize("rule", CHANGING)
+def test_a_change_in_one_tenant_leaves_every_row_and_file_of_the_other_as_it_was(twins: Platform, rule: str) -> None:
+    example = CHANGING[rule]
+    browser = visitor(twins, "acme", example)
+    token = browser.token()
+    before = dump(twins, "acme")
+    data = {name: picture()[name] if name == "avatar" else value for name, value in example.data.items()}
+    with untouched(twins, "globex"):
+        changed = browser.post(example.path, data, token=token)
+    assert changed.status_code == 303, changed.text
+    assert dump(twins, "acme") != before
+    assert b"globex" not in everything_said(changed)
+
+
+@pytest.mark.parametrize("rule", CHANGING)
+def test_a_refused_change_leaves_the_other_tenant_as_it_was(twins: Platform, rule: str) -> None:
+    example = CHANGING[rule]
+    theirs = visitor(twins, "globex", example)
+    ours = twins.signed_in("acme", "gus")
+    with untouched(twins, "globex"):
+        refused = ours.post(example.path, {**example.data, "avatar": ""}, token=theirs.token())
+    assert refused.status_code == 403
+    assert b"globex" not in everything_said(refused)
+
+
+def ids_of_globex(platform: Platform) -> dict[str, str]:
+    """Return ids that globex has and acme has not: a login, a browser, a person with a picture."""
+    platform.invite("globex", "zoe")
+    picture_name = platform.tenancy.files_of(platform.tenant("globex")).store(b"a picture")
+    with platform.db("globex") as db:
+        zoe = find_user(db, "zoe")
+        zoe.avatar = picture_name
+        login = db.scalars(select(Login).where(Login.user_id == BEN, Login.id != LOGIN)).first()
+        assert login is not None
+        return {"login": login.id, "browser": login.browser_id, "user": zoe.id}
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/preferences/sessions/{login}/end", "POST"),
+        ("/preferences/browsers/{browser}/rename", "POST"),
+        ("/preferences/browsers/{browser}/forget", "POST"),
+        ("/people/{user}/avatar", "GET"),
+    ],
+)
+def test_an_id_of_the_other_tenant_is_answered_like_one_that_nobody_has(
+    twins: Platform, path: str, method: str
+) -> None:
+    foreign = ids_of_globex(twins)
+    nobody = dict.fromkeys(("login", "browser", "user"), "9" * 32)
+    browser = twins.signed_in("acme", "ben")
+    with untouched(twins, "globex"):
+        answers = [
+            browser.get(path.format(**ids))
+            if method == "GET"
+            else browser.post(path.format(**ids), {"name": "Renamed", "confirm": "yes"})
+            for ids in (foreign, nobody)
+        ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert face(answers[0]) == face(answers[1])
+
+
+def test_people_with_the_same_id_have_sessions_histories_and_files_of_their_own(twins: Platform) -> None:
+    ours, theirs = twins.signed_in("acme", "ben"), twins.signed_in("globex", "ben")
+    before = theirs.get("/preferences/history.csv").text
+    for _ in range(3):
+        twins.signed_in("acme", "ben")
+    assert ours.get("/preferences/history.csv").text.count("Signed in") == before.count("Signed in") + 3
+    assert theirs.get("/preferences/history.csv").text.splitlines()[2:] == before.splitlines()[1:]
+    assert not stored_files(twins, "acme").keys() & stored_files(twins, "globex").keys()
