@@ -19,7 +19,7 @@ from extranet.request.no_session import NoFlaskSession
 from extranet.today import views as today
 from extranet.well_known import views as well_known
 from tenants.settings import Settings
-from tenants.tenancy import Tenancy
+from tenants.tenancy import Tenancy, check_home
 
 HISTORY = "extranet.migrations"
 """The package with the tenant databases' migrations."""
@@ -41,12 +41,13 @@ def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
 
 
 def _make_platform(settings: Settings, cost: Cost) -> Platform:
+    check_home(settings)
     tenancy = Tenancy.open(settings, HISTORY)
     return Platform(
         settings=settings,
         tenancy=tenancy,
-        # One hash at a time per worker: more would only share the same cores, at 32 MiB each.
-        passwords=Passwords(cost, slots=1),
+        # As many hashes at a time as there are workers: more would only share the same cores, at 32 MiB each.
+        passwords=Passwords(cost, settings.workers, settings.home / "slots"),
         addresses=AddressLimits(tenancy.registry, tenancy.platform_keys),
     )
 

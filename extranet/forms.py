@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
-from wtforms import Form, StringField, ValidationError
+from wtforms import Form, HiddenField, StringField, ValidationError
 from wtforms.i18n import get_translations
 from wtforms.meta import DefaultMeta
 
@@ -34,6 +36,47 @@ class BaseForm(Form):
             self[field].errors = [*self[field].errors, message]
         else:
             self.form_errors.append(message)
+
+
+class EditForm(BaseForm):
+    """A form that changes a record, and notices when the record was changed elsewhere while it was open.
+
+    Without it, two tabs saved one after the other would silently undo each other.
+    """
+
+    seen = HiddenField()
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """Return the form filled in with what is stored."""
+        form = cls(data=record)
+        form.seen.data = _fingerprint(record)
+        return form
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the record shall say."""
+        return {name: value for name, value in self.data.items() if name != "seen"}
+
+    def is_overtaken_by(self, record: Mapping[str, Any]) -> bool:
+        """Tell whether what is stored is no longer what this form began with; if so, say where it differs."""
+        current = _fingerprint(record)
+        if not self.seen.data or self.seen.data == current:
+            return False
+        self.seen.data = current
+        labels = [str(self[name].label.text) for name, value in self.values.items() if record[name] != value]
+        self.form_errors.append(
+            gettext(
+                "This was changed elsewhere after you opened it. What you typed is still here; it differs from what is "
+                "stored in: %(fields)s. Save again to replace that.",
+                fields=", ".join(labels) or "-",
+            )
+        )
+        return True
+
+
+def _fingerprint(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(sorted(record.items()), default=str).encode()).hexdigest()[:16]
 
 
 def clean(text: str | None) -> str:

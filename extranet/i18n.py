@@ -9,10 +9,6 @@ from gettext import NullTranslations
 from importlib.resources import files
 from typing import Any
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from babel.support import LazyProxy, Translations
-
 LANGUAGES = {"en": "English", "fr": "Français", "nl": "Nederlands"}
 DEFAULT_LANGUAGE = "en"
 
@@ -43,6 +39,8 @@ def ngettext(singular: str, plural: str, count: int, **values: Any) -> str:
 
 def lazy(message: str) -> Any:
     """Return a text that is translated each time it is shown: for form labels, made once at import."""
+    from babel.support import LazyProxy
+
     return LazyProxy(gettext, message, enable_cache=False)
 
 
@@ -59,7 +57,12 @@ def best_language(accepted: Iterable[str], otherwise: str) -> str:
 def _catalogue(language: str) -> NullTranslations:
     if language == DEFAULT_LANGUAGE:
         return NullTranslations()
+    # The command line speaks English: it need not wait for Babel.
     from io import BytesIO
+
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+    from babel.support import Translations
 
     with files("extranet").joinpath("translations", f"{language}.po").open("rb") as file:
         catalogue = read_po(file, locale=language)

@@ -30,7 +30,8 @@ limit_request_fields = 60
 limit_request_field_size = 8190
 accesslog = None
 errorlog = "-"
-loglevel = "warning"
+# Its warnings quote request lines whole, with tokens and query strings in them.
+loglevel = "error"
 
 
 def post_fork(server: Any, worker: Any) -> None:

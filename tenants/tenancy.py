@@ -18,7 +18,7 @@ from sqlalchemy import Engine, insert
 from tenants import schema, sqlite
 from tenants.databases import Databases, TenantSession
 from tenants.durable import sync
-from tenants.errors import BadSettings, KeyUnavailable, NotInitialised
+from tenants.errors import BadSettings, KeyUnavailable, NotInitialised, TenantUnavailable
 from tenants.files import Files
 from tenants.journal import Journal
 from tenants.keys import PLATFORM, MasterKeys, TenantKeys, create_master_key, new_key, read_master_keys
@@ -130,9 +130,18 @@ def initialise(settings: Settings) -> None:
     path = registry_file(settings)
     for folder in (settings.home, settings.home / "tenants", path.parent):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_home(settings)
     with _alone(settings.home):
         _initialise(settings, path)
     sync(settings.home)
+
+
+def check_home(settings: Settings) -> None:
+    """Raise BadSettings unless the home folder is for its owner alone: in an open one, others swap what is inside."""
+    try:
+        sqlite.check_folder(settings.home)
+    except TenantUnavailable as error:
+        raise BadSettings(f"The home folder is not safe: {error}") from error
 
 
 @contextmanager
@@ -147,6 +156,11 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _initialise(settings: Settings, path: Path) -> None:
+    if not path.exists() and any((settings.home / "tenants").iterdir()):
+        raise NotInitialised(
+            f"There are tenants in {settings.home} but no registry at {path}. "
+            "Put the registry back: their keys are in it and nowhere else."
+        )
     if not settings.master_key_file.exists():
         if path.exists():
             raise KeyUnavailable(
@@ -157,11 +171,6 @@ def _initialise(settings: Settings, path: Path) -> None:
         create_master_key(settings.master_key_file)
     master_keys = read_master_keys(settings.master_key_file)
     if not path.exists():
-        if any((settings.home / "tenants").iterdir()):
-            raise NotInitialised(
-                f"There are tenants in {settings.home} but no registry at {path}. "
-                "Put the registry back: their keys are in it and nowhere else."
-            )
         _create_registry(settings, path, master_keys)
 
 

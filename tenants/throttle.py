@@ -13,15 +13,17 @@ from sqlalchemy.orm import Session
 _LONGEST_BLOCK_SECONDS = 24 * 3600
 _KEEP_SECONDS = 2 * 24 * 3600
 
-# The attempt that crosses the limit extends the block: one period, doubling with each further one, up to a day.
+# The last attempt allowed begins the block: one period, and twice as long each further time, up to a day. Whoever
+# stops one short of the limit is held to the same pace, and a day without attempts forgets how often it was.
 _RESERVE = text("""
     INSERT INTO throttle (bucket, count, until, strikes) VALUES (:bucket, 1, :now + :period, 0)
     ON CONFLICT (bucket) DO UPDATE SET
         count = CASE WHEN throttle.until <= :now THEN 1 ELSE throttle.count + 1 END,
-        strikes = CASE WHEN throttle.until > :now AND throttle.count = :limit
-            THEN throttle.strikes + 1 ELSE throttle.strikes END,
+        strikes = CASE WHEN throttle.until <= :now - :longest THEN 0
+            WHEN throttle.until > :now AND throttle.count + 1 = :limit THEN throttle.strikes + 1
+            ELSE throttle.strikes END,
         until = CASE WHEN throttle.until <= :now THEN :now + :period
-            WHEN throttle.count = :limit
+            WHEN throttle.count + 1 = :limit
                 THEN :now + CASE WHEN throttle.strikes > 8 OR :period * (1 << throttle.strikes) > :longest
                     THEN CASE WHEN :period > :longest THEN :period ELSE :longest END
                     ELSE :period * (1 << throttle.strikes) END

@@ -13,7 +13,7 @@ from tenants.throttle import Limit, refund, reserve, reset, sweep
 
 _QUARTER = 15 * 60
 _DAY = 24 * 3600
-_FOREVER = 100 * 365 * _DAY
+_QUARTER_YEAR = 90 * _DAY
 _PURPOSE = "throttle"
 
 # A stranger's five failures never lock out the owner, whose own browser has a count of its own.
@@ -32,15 +32,20 @@ def account_limits(keys: TenantKeys, account: str) -> list[Limit]:
     """Return the limits on one account from browsers it has not signed in with before."""
     return [
         Limit(keys.mac(_PURPOSE, f"account/{account}".encode()), _ACCOUNT_ATTEMPTS, _QUARTER),
-        Limit(keys.mac(_PURPOSE, f"row/{account}".encode()), _ACCOUNT_ATTEMPTS_IN_A_ROW, _FOREVER),
+        row_limit(keys, account),
     ]
+
+
+def row_limit(keys: TenantKeys, account: str) -> Limit:
+    """Return the limit on failures in a row against an account; signing in from anywhere ends the row."""
+    return Limit(keys.mac(_PURPOSE, f"row/{account}".encode()), _ACCOUNT_ATTEMPTS_IN_A_ROW, _QUARTER_YEAR)
 
 
 def browser_limits(keys: TenantKeys, browser_id: str) -> list[Limit]:
     """Return the limits on one account from one browser it knows."""
     return [
         Limit(keys.mac(_PURPOSE, f"browser/{browser_id}".encode()), _BROWSER_ATTEMPTS, _QUARTER),
-        Limit(keys.mac(_PURPOSE, f"browser-row/{browser_id}".encode()), _ACCOUNT_ATTEMPTS_IN_A_ROW, _FOREVER),
+        Limit(keys.mac(_PURPOSE, f"browser-row/{browser_id}".encode()), _ACCOUNT_ATTEMPTS_IN_A_ROW, _QUARTER_YEAR),
     ]
 
 

@@ -6,17 +6,17 @@ The stored value is ``seal(argon2 string)`` bound to tenant and user: a hash cop
 from __future__ import annotations
 
 import re
-import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
-from extranet.errors import Invalid, NoSlot
+from extranet.accounts.slots import SharedSlots, Slots
+from extranet.errors import Invalid
 from extranet.i18n import gettext as _
 from tenants.errors import BadSeal
 from tenants.keys import TenantKeys
@@ -45,11 +45,14 @@ FLOOR = Cost(time=2, memory=19 * 1024)
 
 
 class Passwords:
-    """Hashes and verifies, at most ``slots`` at a time: worst-case memory is slots x cost, whatever the load."""
+    """Hashes and verifies, at most ``slots`` at a time: worst-case memory is slots x cost, whatever the load.
 
-    def __init__(self, cost: Cost, slots: int) -> None:
+    With a ``shared`` folder the slots are those of all processes that name it.
+    """
+
+    def __init__(self, cost: Cost, slots: int, shared: Path | None = None) -> None:
         self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
-        self._slots = threading.BoundedSemaphore(slots)
+        self._slots = SharedSlots(slots, shared) if shared else Slots(slots)
         # Verifying against this costs what a real one costs, so a stranger cannot time which names exist.
         self._nobody = self._hasher.hash("nobody's password")
 
@@ -90,14 +93,8 @@ class Passwords:
         except VerificationError:
             return False
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=_SLOT_WAIT_SECONDS):
-            raise NoSlot("All password slots are busy.")
-        try:
-            yield
-        finally:
-            self._slots.release()
+    def _slot(self) -> AbstractContextManager[None]:
+        return self._slots.take(_SLOT_WAIT_SECONDS)
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import or_, select
@@ -17,6 +18,7 @@ from extranet.accounts.limits import (
     refund_all,
     reserve_all,
     reset_all,
+    row_limit,
 )
 from extranet.accounts.logins import StartedLogin, find_known_browser, start_login
 from extranet.accounts.passwords import Passwords
@@ -135,8 +137,11 @@ def _welcome(
 ) -> StartedLogin:
     keys = db.info["keys"]
     if passwords.needs_rehash(keys, user.id, user.password):
-        user.password = passwords.hash(keys, user.id, attempt.password)
-    reset_all(db, account.limits)
+        # No slot free: the next sign-in will do it.
+        with suppress(NoSlot):
+            user.password = passwords.hash(keys, user.id, attempt.password)
+    # What strangers did to the account goes on counting in its quarter of an hour, but their row is broken.
+    reset_all(db, [*account.limits, row_limit(keys, user.id)])
     sweep(db, int(time.time()))
     started = start_login(db, user, attempt.device, origin)
     details = {"factors": ["password"], "login": started.login_id, "browser": started.browser_id}

@@ -32,14 +32,13 @@ class Slots:
             self._free.release()
 
 
-class SharedSlots(Slots):
+class SharedSlots:
     """``count`` slots for all processes that name the same folder, each a locked file.
 
     The kernel takes the lock back from a process that dies.
     """
 
     def __init__(self, count: int, folder: Path) -> None:
-        super().__init__(count)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._files = [folder / f"{number}.lock" for number in range(count)]
 

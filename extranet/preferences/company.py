@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import make_response, redirect, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
@@ -23,7 +25,7 @@ _SHOWN_VERSIONS = 20
 @blueprint.get("/company")
 def company() -> Response:
     """Show the registration."""
-    return _page(CompanyForm(obj=current.db.get_one(Company, THE_COMPANY)))
+    return _page(CompanyForm.of(_stored()))
 
 
 @blueprint.post("/company")
@@ -33,9 +35,16 @@ def change_company() -> Response:
     form = CompanyForm(request.form)
     if not form.validate():
         return _page(form, 422)
-    operations.change_company(current.db, current.user.id, form.data, current.origin)
+    if form.is_overtaken_by(_stored()):
+        return _page(form, 409)
+    operations.change_company(current.db, current.user.id, form.values, current.origin)
     change_session(notice=pages.SAVED)
     return redirect(url_for("preferences.company"), 303)
+
+
+def _stored() -> dict[str, Any]:
+    record = current.db.get_one(Company, THE_COMPANY)
+    return {name: getattr(record, name) for name in CompanyForm().values}
 
 
 def _page(form: CompanyForm, status: int = 200) -> Response:

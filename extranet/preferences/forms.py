@@ -10,7 +10,7 @@ from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Opt
 from wtforms.widgets import TelInput
 
 from extranet.accounts.passwords import LONGEST_BYTES, SHORTEST
-from extranet.forms import BaseForm, Text, clean, not_too_long, readable
+from extranet.forms import BaseForm, EditForm, Text, clean, not_too_long, readable
 from extranet.i18n import gettext as _
 from extranet.i18n import lazy
 from extranet.preferences import choices
@@ -47,7 +47,7 @@ class Select(SelectField):
         super().__init__(label, choices=options, **named)
 
 
-class ProfileForm(BaseForm):
+class ProfileForm(EditForm):
     """Name and card."""
 
     first_name = Text(lazy("First name"), [DataRequired()], longest=100, autocomplete="given-name")
@@ -87,7 +87,7 @@ class AvatarForm(BaseForm):
     avatar = FileField(lazy("Picture"), render_kw={"accept": "image/png,image/jpeg,image/webp"})
 
 
-class DisplayForm(BaseForm):
+class DisplayForm(EditForm):
     """Language, time and look."""
 
     language = Select(lazy("Language"), choices.languages)
@@ -120,7 +120,7 @@ class PasswordForm(BaseForm):
     )
 
 
-class CompanyForm(BaseForm):
+class CompanyForm(EditForm):
     """The company's registration and accent."""
 
     legal_name = Text(lazy("Legal name"), [DataRequired()], longest=200, autocomplete="organization")

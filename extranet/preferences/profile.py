@@ -33,9 +33,7 @@ _SHOWN_VERSIONS = 20
 @blueprint.get("/profile")
 def profile() -> Response:
     """Show the profile."""
-    record = current.db.get_one(Profile, current.user.id)
-    form = ProfileForm(obj=record, first_name=current.user.first_name, last_name=current.user.last_name)
-    return _page(form, AvatarForm())
+    return _page(ProfileForm.of(_stored()), AvatarForm())
 
 
 @blueprint.post("/profile")
@@ -44,7 +42,9 @@ def change_profile() -> Response:
     form = ProfileForm(request.form)
     if not form.validate():
         return _page(form, AvatarForm(), 422)
-    operations.change_profile(current.db, current.user.id, form.data)
+    if form.is_overtaken_by(_stored()):
+        return _page(form, AvatarForm(), 409)
+    operations.change_profile(current.db, current.user.id, form.values)
     change_session(notice=pages.SAVED)
     return redirect(url_for("preferences.profile"), 303)
 
@@ -90,9 +90,13 @@ def _refuse_picture(message: str, filename: str, status: int = 422) -> Response:
     note(Event.UPLOAD_REFUSED, details={"file": printable(filename, 100)})
     avatar_form = AvatarForm()
     avatar_form.reject("avatar", message)
-    record = current.db.get_one(Profile, current.user.id)
-    form = ProfileForm(obj=record, first_name=current.user.first_name, last_name=current.user.last_name)
-    return _page(form, avatar_form, status)
+    return _page(ProfileForm.of(_stored()), avatar_form, status)
+
+
+def _stored() -> dict[str, Any]:
+    user, record = current.db.get_one(User, current.user.id), current.db.get_one(Profile, current.user.id)
+    owner = dict.fromkeys(operations.NAME_FIELDS, user)
+    return {name: getattr(owner.get(name, record), name) for name in ProfileForm().values}
 
 
 def _remove_file(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import current_app, request
-from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, LengthRequired, RequestEntityTooLarge
 
 from extranet.request.access import View
 
@@ -40,8 +40,9 @@ def check() -> None:
 def _drain(left: int) -> None:
     # A server that answers and hangs up while the browser is still sending shows it a broken connection, not the page.
     stream = request.environ["wsgi.input"]
-    while left > 0:
-        chunk = stream.read(min(left, _CHUNK))
-        if not chunk:
-            return
-        left -= len(chunk)
+    try:
+        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+            left -= len(chunk)
+    except OSError as error:
+        # gunicorn raises its own kinds of it for chunks that are none, and for a client that has gone.
+        raise BadRequest from error

@@ -6,29 +6,47 @@ import re
 import secrets
 import sys
 import time
+import traceback
 from functools import lru_cache
 
 import structlog
 from flask import Response, g, request
+from jinja2 import TemplateError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from structlog.typing import ExcInfo
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from extranet.i18n import DEFAULT_LANGUAGE, best_language, use_language
 from extranet.request.current import State, current
+from tenants.errors import TenancyError
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+# Of what these say it is known what it is made of. Any other error may quote what somebody typed.
+_QUOTED = (
+    TenancyError,
+    DBAPIError,
+    InvalidRequestError,
+    TemplateError,
+    OSError,
+    AttributeError,
+    ImportError,
+    NameError,
+    TypeError,
+)
 
 logger = structlog.get_logger("extranet.request")
 
 
 def configure() -> None:
-    """Write one JSON object a line to standard error. Tracebacks carry no local variables: those hold passwords."""
+    """Write one JSON object a line to standard error. Tracebacks carry no values: those hold passwords."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_trace),
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -65,3 +83,18 @@ def finish(response: Response) -> Response:
         ms=round((time.monotonic() - state.started) * 1000, 1),
     )
     return response
+
+
+def _trace(exc_info: ExcInfo) -> str:
+    """Return where an error and what led to it came from, the first cause first."""
+    told: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        told[:0] = [*traceback.format_tb(error.__traceback__), _named(error)]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "".join(told).rstrip()
+
+
+def _named(error: BaseException) -> str:
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{name}: {error}\n" if isinstance(error, _QUOTED) else f"{name}\n"

@@ -77,10 +77,8 @@ def company_look() -> Look:
 
 
 def dates() -> Dates:
-    """Return how the person at hand wants dates written; a visitor gets UTC."""
-    user = current.state.user
-    if user is None:
-        return Dates(current_language(), "UTC", "locale", "24h")
+    """Return how the signed-in person wants dates written; no page for visitors shows one."""
+    user = current.user
     return Dates(current_language(), user.time_zone, user.date_format, user.clock)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, redirect, request, url_for
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as AnyResponse
 
 from extranet.i18n import LANGUAGES
 from extranet.request.access import platform_page, public
 from extranet.request.current import current
+from tenants.errors import TenancyError
 from tenants.hosts import parse_host
 
 blueprint = Blueprint("well_known", __name__)
@@ -61,6 +62,6 @@ def readyz() -> Response:
     """Say whether this process can serve: the registry answers and its key opens. nginx does not let it out."""
     try:
         current.platform.tenancy.registry.generation()
-    except DatabaseError:
+    except (SQLAlchemyError, TenancyError):
         return Response("registry unreachable\n", 503, mimetype="text/plain")
     return Response("ok\n", mimetype="text/plain")

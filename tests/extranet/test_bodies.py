@@ -76,6 +76,17 @@ def test_a_body_that_breaks_off_is_no_error(platform: Platform) -> None:
     assert send(platform, Counting(b"x" * 1000), "300000").status_code == 413
 
 
+@pytest.mark.parametrize("length", ["300000", None])
+def test_a_client_that_goes_while_its_body_is_thrown_away_is_no_error_of_ours(
+    platform: Platform, length: str | None
+) -> None:
+    class Gone(Counting):
+        def read(self, size: int | None = -1) -> bytes:
+            raise ConnectionResetError
+
+    assert send(platform, Gone(), length).status_code == 400
+
+
 def test_a_body_in_chunks_is_read_to_its_end_and_refused(platform: Platform) -> None:
     """One over the limit was cut off there, and parsed as if it were whole."""
     for size in (10, 300_000):

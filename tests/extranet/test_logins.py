@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -12,6 +13,7 @@ from extranet.accounts import logins
 from extranet.errors import NotFound
 from extranet.models import KnownBrowser, Login
 from extranet.models.login import hash_secret
+from extranet.request import login as login_step
 from tests.extranet.world import NEW_PASSWORD, disable, events_after, log_of, names, without_token
 from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
@@ -121,6 +123,22 @@ def test_the_end_of_a_login_is_recorded_though_a_form_was_refused_by_it(
     assert names(recorded) == ["login_expired"]
     again = events_after(platform, lambda: browser.get("/"))
     assert again == []
+
+
+def test_of_two_pages_that_find_a_login_expired_at_once_one_records_it(
+    platform: Platform, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = platform.signed_in()
+    clock.shift(timedelta(minutes=61))
+    write = login_step._write
+
+    def after_the_other(change: Any) -> None:
+        with platform.db("acme") as db:
+            logins.end_login(db, user_id("anna"), login_rows(platform)[0].id, OPERATOR_ORIGIN)
+        write(change)
+
+    monkeypatch.setattr(login_step, "_write", after_the_other)
+    assert names(events_after(platform, lambda: browser.get("/"))) == ["login_ended"]
 
 
 def test_last_seen_is_written_once_a_minute(platform: Platform, clock: time_machine.Traveller) -> None:

@@ -122,9 +122,10 @@ def test_an_empty_or_partial_form_is_refused(platform: Platform) -> None:
 
 def test_bytes_that_are_not_utf8_are_refused_in_words(platform: Platform) -> None:
     browser = platform.signed_in()
-    body = b"first_name=%ff%fe&last_name=Y&csrf_token=" + browser.token().encode()
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = part % (b"first_name", b"\xff\xfe") + part % (b"csrf_token", browser.token().encode()) + b"--x--\r\n"
     headers = {"Origin": browser.origin, "Sec-Fetch-Site": "same-origin"}
-    refused = browser._open("POST", PAGE, data=body, headers=headers, content_type="application/x-www-form-urlencoded")
+    refused = browser._open("POST", PAGE, data=body, headers=headers, content_type="multipart/form-data; boundary=x")
     assert refused.status_code == 422
     assert "could not be read" in refused.text
 

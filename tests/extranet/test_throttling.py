@@ -118,12 +118,36 @@ def test_fifty_failures_in_a_row_lock_an_account_until_it_is_unlocked(
         if number % 5 == 4:
             clock.shift(timedelta(days=2))
     assert hasher.verified == 50
-    clock.shift(timedelta(days=1000))
+    clock.shift(timedelta(days=60))
     assert try_sign_in(stranger(platform, 100), "anna", PASSWORD).status_code == 429
     with platform.db("acme") as db:
         operations.unlock_user(db, operations.find_user(db, "anna"), OPERATOR_ORIGIN, OPERATOR)
     assert names(log_of(platform))[-1] == "user_unlocked"
     assert try_sign_in(stranger(platform, 101), "anna", PASSWORD).status_code == 303
+
+
+def test_a_stranger_cannot_shut_out_for_good_an_owner_who_signs_in_now_and_then(
+    platform: Platform, clock: time_machine.Traveller
+) -> None:
+    """Five guesses in each quarter of an hour, never a sixth, locked every new browser out for a hundred years."""
+    owner = platform.signed_in()
+    for number in range(100):
+        try_sign_in(stranger(platform, number))
+        if number % 5 == 4:
+            clock.shift(timedelta(days=2))
+            owner.sign_in("anna", PASSWORD)
+    assert try_sign_in(stranger(platform, 200), "anna", PASSWORD).status_code == 303
+
+
+def test_stopping_one_short_of_the_limit_is_slowed_down_all_the_same(
+    platform: Platform, clock: time_machine.Traveller
+) -> None:
+    hasher = count_verifications(platform)
+    for number in range(96):
+        for _ in range(5):
+            try_sign_in(stranger(platform, number))
+        clock.shift(QUARTER)
+    assert hasher.verified <= 40, "a day of guessing: 5 each after 15, 30, 60, 120, 240 and 480 minutes"
 
 
 def test_a_known_browser_is_let_in_while_strangers_lock_the_account(platform: Platform) -> None:
@@ -196,7 +220,7 @@ def test_an_address_has_a_hundred_failures_a_day(platform: Platform, clock: time
     hasher = count_verifications(platform)
     for number in range(120):
         if number % 20 == 0:
-            clock.shift(QUARTER + timedelta(seconds=1))
+            clock.shift(QUARTER * 2 ** (number // 20) + timedelta(seconds=1))
         try_sign_in(at_one_address(platform), f"nobody{number}")
     assert hasher.verified == 100
 

@@ -40,4 +40,5 @@ def test_health_is_told_at_any_host(platform: Platform, host: str) -> None:
 def test_a_process_without_registry_is_alive_and_not_ready(platform: Platform) -> None:
     (platform.settings.home / "registry.sqlite3").rename(platform.settings.home / "away")
     assert platform.browser().get("/healthz").status_code == 200
-    assert platform.browser().get("/readyz").status_code == 503
+    response = platform.browser().get("/readyz")
+    assert (response.status_code, response.text) == (503, "registry unreachable\n")

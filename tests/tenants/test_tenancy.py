@@ -224,3 +224,20 @@ def test_a_child_process_uses_what_its_parent_opened(tenancy: Tenancy, acme: Ten
         return inherited, tenancy.resolver.resolve("acme.localhost").slug
 
     assert in_children([in_child]) == [([], "acme")]
+
+
+def test_a_home_folder_that_others_can_enter_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    home = tmp_path / "open"
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    with pytest.raises(BadSettings, match="chmod 0700"):
+        initialise(read_settings({"EXTRANET_HOME": str(home)}))
+    assert not (home / "master.key").exists()
+
+
+def test_tenants_without_a_registry_are_refused_before_a_key_is_made(tmp_path: Path) -> None:
+    (tmp_path / "home" / "tenants" / "somebody").mkdir(parents=True)
+    (tmp_path / "home").chmod(0o700)
+    with pytest.raises(NotInitialised, match="Put the registry back"):
+        initialise(read_settings({"EXTRANET_HOME": str(tmp_path / "home")}))
+    assert not (tmp_path / "home" / "master.key").exists()
