@@ -101,7 +101,7 @@ def render(settings: Settings, site: Site, custom_hosts: Sequence[CustomHost]) -
         settings=settings,
         site=site,
         custom_hosts=custom_hosts,
-        addresses=[f"{address}:" for address in site.addresses] or ["", "[::]:"],
+        addresses=[_with_colon(address) for address in site.addresses] or ["", "[::]:"],
         slug_hosts=_slug_hosts(settings.domain),
         port_suffix="" if settings.port == 443 else f":{settings.port}",
         hsts=_STRICT_TRANSPORT_SECURITY,
@@ -112,6 +112,10 @@ def render(settings: Settings, site: Site, custom_hosts: Sequence[CustomHost]) -
 def _slug_hosts(domain: str) -> str:
     longest, shortest = SLUG_LENGTH[-1], SLUG_LENGTH[0]
     return rf'"~^(?=[^.]{{{shortest},{longest}}}\.){SLUG_PATTERN}\.{re.escape(domain)}$"'
+
+
+def _with_colon(address: str) -> str:
+    return f"[{address}]:" if ":" in address and not address.startswith("[") else f"{address}:"
 
 
 def _check_plain(text: str) -> None:

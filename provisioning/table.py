@@ -1,9 +1,10 @@
-"""Tables for people: columns that line up, folded to a terminal's width, and nothing but text."""
+"""Answers for people: columns that line up, folded to a terminal's width, and nothing but text."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 _GAP = "  "
 _NARROWEST = 8
@@ -17,6 +18,27 @@ def layout(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | No
         _squeeze(columns, width - len(_GAP) * (len(columns) - 1))
     for row in table:
         yield from _lines(row, columns)
+
+
+def card(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one thing's lines, a property each."""
+    labels = [key.removesuffix("_bytes").replace("_", " ") for key in document]
+    width = max(map(len, labels))
+    for label, value in zip(labels, document.values(), strict=True):
+        yield f"{label:<{width}}  {_said(value)}"
+
+
+def _said(value: Any) -> str:
+    match value:
+        case None:
+            return "unknown: the database cannot be opened, see extranet doctor"
+        case list():
+            return ", ".join(value) or "none"
+        case dict():
+            return ", ".join(f"{count} {what}" for what, count in value.items()) or "none"
+        case int():
+            return f"{value / 1024**2:.1f} MiB"
+    return str(value)
 
 
 def _squeeze(columns: list[int], room: int) -> None:

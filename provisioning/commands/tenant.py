@@ -9,6 +9,7 @@ import click
 from extranet.i18n import LANGUAGES
 from extranet.security_log.origin import OPERATOR
 from provisioning.console import Console, read_secret, verb
+from provisioning.table import card
 from tenants.errors import TenancyError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def show(console: Console, slug: str) -> None:
         "storage_bytes": _storage(console, tenant),
         "users": _users(console, tenant),
     }
-    console.say(document, *(f"{_label(key):<12}  {_line(value)}" for key, value in document.items()))
+    console.say(document, *card(document))
 
 
 @command.command()
@@ -234,20 +235,3 @@ def _users(console: Console, tenant: Tenant) -> dict[str, int] | None:
             return {str(state): count for state, count in counts}
     except TenancyError:
         return None
-
-
-def _label(key: str) -> str:
-    return key.removesuffix("_bytes").replace("_", " ")
-
-
-def _line(value: Any) -> str:
-    match value:
-        case None:
-            return "unknown: the database cannot be opened, see extranet doctor"
-        case list():
-            return ", ".join(value) or "none"
-        case dict():
-            return ", ".join(f"{count} {state}" for state, count in value.items()) or "none"
-        case int():
-            return f"{value / 1024**2:.1f} MiB"
-    return str(value)

@@ -19,6 +19,8 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--disable-background-networking",
+    # Or Chromium itself would refuse what these tests are to see the product refuse: a foreign page asking 127.0.0.1.
+    "--disable-features=LocalNetworkAccessChecks",
     f"--host-resolver-rules=MAP *.{DOMAIN} 127.0.0.1, MAP * ~NOTFOUND",
 ]
 

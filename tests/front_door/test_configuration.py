@@ -80,6 +80,14 @@ def test_by_default_every_address_is_listened_on_and_the_usual_port_is_not_spelt
     assert "return 308 https://$host$request_uri;" in text
 
 
+def test_addresses_of_both_families_are_written_as_nginx_reads_them() -> None:
+    site = Site(**{**dataclasses.asdict(SITE), "addresses": ("192.0.2.1", "2001:db8::1", "[2001:db8::2]")})
+    text = render(SETTINGS, site, [])
+    for address in ("192.0.2.1", "[2001:db8::1]", "[2001:db8::2]"):
+        assert f"listen {address}:443 ssl http2;" in text
+        assert f"listen {address}:80;" in text
+
+
 @pytest.mark.parametrize("path", ["/a b", "/a;b", "/a{b", '/a"b', "/a'b", "/a$host", "/a\\b", "/a\nb", "/a#b"])
 @pytest.mark.parametrize("field", ["certificate", "key", "socket", "static", "access_log"])
 def test_a_path_that_nginx_would_misread_is_refused(path: str, field: str) -> None:
