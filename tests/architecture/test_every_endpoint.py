@@ -1,0 +1,113 @@
+"""Every address there is: closed, unless it stands in a list here."""
+
+from __future__ import annotations
+
+import pytest
+from werkzeug.routing import Rule
+
+from extranet.models import Role
+from tests.platform import Platform, user_id
+
+PLATFORM = {"well_known.healthz", "well_known.readyz"}
+PUBLIC = PLATFORM | {
+    "accounts.accept_invitation",
+    "accounts.invitation",
+    "accounts.login",
+    "accounts.logout",
+    "accounts.open_invitation",
+    "accounts.sign_in_now",
+    "static",
+    "well_known.change_password",
+    "well_known.robots",
+    "well_known.security_txt",
+}
+ROLES = {"preferences.change_company": {Role.ADMIN}}
+OPEN_WHILE_PASSWORD_EXPIRED = {"people.avatar", "preferences.change_password", "preferences.security"}
+CLOSED = {
+    "people.avatar",
+    "preferences.change_avatar",
+    "preferences.change_company",
+    "preferences.change_display",
+    "preferences.change_password",
+    "preferences.change_profile",
+    "preferences.company",
+    "preferences.display",
+    "preferences.end_login",
+    "preferences.end_other_logins",
+    "preferences.forget_browser",
+    "preferences.history",
+    "preferences.history_csv",
+    "preferences.index",
+    "preferences.profile",
+    "preferences.remove_avatar",
+    "preferences.rename_browser",
+    "preferences.report_stranger",
+    "preferences.security",
+    "preferences.sessions",
+    "today.show",
+}
+VALUES = {"token": "x", "user_id": user_id("anna"), "login_id": "x", "browser_id": "x", "filename": "tokens.css"}
+
+
+def rules(platform: Platform) -> list[Rule]:
+    return sorted(platform.app.url_map.iter_rules(), key=lambda rule: rule.endpoint)
+
+
+def path_of(platform: Platform, rule: Rule) -> str:
+    adapter = platform.app.url_map.bind("acme.localhost")
+    method = next(iter(rule.methods or {"GET"}))
+    return adapter.build(rule.endpoint, {name: VALUES[name] for name in rule.arguments}, method=method)
+
+
+def test_every_view_is_in_exactly_one_list(platform: Platform) -> None:
+    assert {rule.endpoint for rule in rules(platform)} == set(platform.app.view_functions) == PUBLIC | CLOSED
+    assert not PUBLIC & CLOSED
+
+
+@pytest.mark.parametrize(
+    ("mark", "listed"),
+    [("is_public", PUBLIC), ("is_platform", PLATFORM), ("is_open_while_password_expired", OPEN_WHILE_PASSWORD_EXPIRED)],
+)
+def test_the_marks_are_those_of_the_lists(platform: Platform, mark: str, listed: set[str]) -> None:
+    assert {name for name, view in platform.app.view_functions.items() if getattr(view, mark, False)} == listed
+
+
+def test_the_roles_are_those_of_the_table(platform: Platform) -> None:
+    views = platform.app.view_functions.items()
+    assert {name: set(view.roles) for name, view in views if hasattr(view, "roles")} == ROLES
+
+
+@pytest.mark.parametrize("slug", ["acme", "globex"])
+def test_a_stranger_gets_nothing_from_a_closed_one(platform: Platform, slug: str) -> None:
+    browser = platform.browser(slug)
+    token = browser.token()
+    for rule in rules(platform):
+        if rule.endpoint in PUBLIC:
+            continue
+        path = path_of(platform, rule)
+        if "GET" in (rule.methods or ()):
+            asked = browser.get(path)
+            assert (asked.status_code, asked.headers["Location"]) == (303, f"/login?next={path}"), rule.endpoint
+            assert browser._open("HEAD", path).status_code == 303
+        else:
+            assert browser.post(path, token=token).status_code == 401, rule.endpoint
+
+
+def test_a_form_from_elsewhere_is_refused_by_every_one_that_takes_forms(platform: Platform) -> None:
+    browser = platform.signed_in()
+    for rule in rules(platform):
+        if "POST" in (rule.methods or ()):
+            path = path_of(platform, rule)
+            sibling = {"Origin": "http://globex.localhost:8000", "Sec-Fetch-Site": "same-site"}
+            assert browser.post(path, token=browser.token(), headers=sibling).status_code == 403, rule.endpoint
+    assert browser.get("/").status_code == 200
+
+
+def test_each_takes_get_or_post_and_nothing_else(platform: Platform) -> None:
+    browser = platform.signed_in()
+    for rule in rules(platform):
+        assert rule.methods in ({"GET", "HEAD"}, {"POST"}), rule.endpoint
+        for method in ("OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "CONNECT", "PROPFIND"):
+            response = browser._open(method, path_of(platform, rule))
+            assert response.status_code == 405, (method, rule.endpoint)
+            assert method not in response.headers["Allow"]
