@@ -14,7 +14,7 @@ from extranet.people import views as people
 from extranet.platform import EXTENSION, Platform
 from extranet.preferences import views as preferences
 from extranet.request import log
-from extranet.request.access import public
+from extranet.request.access import platform_page
 from extranet.request.no_session import NoFlaskSession
 from extranet.today import views as today
 from extranet.well_known import views as well_known
@@ -61,7 +61,8 @@ def _close_defaults(app: Flask) -> None:
     app.url_map.strict_slashes = True
     # Only now: Flask's own rule for static files would have been made with the defaults above.
     app.static_folder = "static"
-    app.add_url_rule("/static/<path:filename>", "static", public(_static_file), methods=["GET"])
+    # At any host: a page that says "suspended" wants to look like one of ours, and no tenant's data is in these.
+    app.add_url_rule("/static/<path:filename>", "static", platform_page(_static_file), methods=["GET"])
 
 
 class _Application(Flask):

@@ -15,6 +15,8 @@ from tenants.settings import Settings
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -24,11 +26,13 @@ class Client:
     port: int
     scheme: str
     user_agent: str
+    request_id: str = ""
 
 
 def find() -> None:
-    """Note who is asking."""
-    current.state.client = client_of(request.environ, current.platform.settings)
+    """Note who is asking, and the number the proxy gave the request."""
+    client = current.state.client = client_of(request.environ, current.platform.settings)
+    current.state.request_id = client.request_id or current.state.request_id
 
 
 def client_of(environ: Mapping[str, Any], settings: Settings) -> Client:
@@ -43,7 +47,10 @@ def client_of(environ: Mapping[str, Any], settings: Settings) -> Client:
     # The proxy overwrites the header with the one address it saw. Were there a list, only its last is the proxy's.
     forwarded = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     scheme = "https" if environ.get("HTTP_X_FORWARDED_PROTO") == "https" else "http"
-    return Client(_canonical(forwarded), _port(environ.get("HTTP_X_CLIENT_PORT", "")), scheme, user_agent)
+    port, request_id = _port(environ.get("HTTP_X_CLIENT_PORT", "")), environ.get("HTTP_X_REQUEST_ID", "")
+    return Client(
+        _canonical(forwarded), port, scheme, user_agent, request_id if _REQUEST_ID.fullmatch(request_id) else ""
+    )
 
 
 def _is_trusted(peer: str, settings: Settings) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import sys
 import time
@@ -21,7 +20,6 @@ from extranet.i18n import DEFAULT_LANGUAGE, best_language, use_language
 from extranet.request.current import State, current
 from tenants.errors import TenancyError
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 # Of what these say it is known what it is made of. Any other error may quote what somebody typed.
@@ -59,9 +57,7 @@ def begin() -> None:
     # Threads are reused: without this one would speak the language of the request before. It is also what a page
     # says that refuses the request before anybody is known.
     use_language(_best_language(request.headers.get("Accept-Language", "")))
-    given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-    g.extranet = State(request_id, time.monotonic(), writes=request.method not in _SAFE_METHODS)
+    g.extranet = State(secrets.token_hex(8), time.monotonic(), writes=request.method not in _SAFE_METHODS)
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from werkzeug.routing import Rule
 from extranet.models import Role
 from tests.platform import Platform, user_id
 
-PLATFORM = {"well_known.healthz", "well_known.readyz"}
+PLATFORM = {"static", "well_known.healthz", "well_known.readyz"}
 PUBLIC = PLATFORM | {
     "accounts.accept_invitation",
     "accounts.invitation",
@@ -16,7 +16,6 @@ PUBLIC = PLATFORM | {
     "accounts.logout",
     "accounts.open_invitation",
     "accounts.sign_in_now",
-    "static",
     "well_known.change_password",
     "well_known.robots",
     "well_known.security_txt",

@@ -6,6 +6,8 @@ import io
 import json
 import sqlite3
 from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -18,7 +20,7 @@ from extranet.request import cookies, log
 from tenants import errors as tenancy
 from tenants.tenant import State
 from tests.extranet.world import DISPLAY, PROFILE, row_of
-from tests.platform import PASSWORD, Platform, user_id
+from tests.platform import PASSWORD, Platform, open_platform, user_id
 
 SECRET = "canary-7f3a"
 
@@ -200,10 +202,17 @@ def test_a_traceback_names_the_cause_and_holds_no_values(platform: Platform, lin
     ("given", "kept"),
     [("0123456789abcdef", True), ("a" * 65, False), ("x y", False), ("<script>", False), ("short", False), ("", False)],
 )
-def test_a_request_number_of_the_proxy_is_kept_when_it_is_one(platform: Platform, given: str, kept: bool) -> None:
+def test_a_request_number_of_the_proxy_is_kept_when_it_is_one(home: Path, given: str, kept: bool) -> None:
+    platform = open_platform(home, trusted_proxies=(ip_network("192.0.2.0/24"),))
     answered = platform.browser().get("/login", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+    platform.close()
     assert (answered == given) is kept
     assert len(answered) >= 8
+
+
+def test_a_request_number_that_anybody_sent_is_not_kept(platform: Platform) -> None:
+    given = "0123456789abcdef"
+    assert platform.browser().get("/login", headers={"X-Request-Id": given}).headers["X-Request-Id"] != given
 
 
 def test_a_broken_tenant_database_is_a_page_not_a_hole(platform: Platform) -> None:

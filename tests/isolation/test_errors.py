@@ -138,16 +138,17 @@ def test_a_failure_is_logged_with_its_place_and_without_anything_anybody_typed(
         assert word not in written
 
 
-@pytest.mark.parametrize("failure", FAILURES)
-def test_the_page_of_a_failure_is_neutral(failing: Platform, failure: Callable[[], None]) -> None:
+def test_the_page_of_a_failure_is_neutral(failing: Platform) -> None:
     browser = failing.signed_in("acme", "ben")
     with failing.db("acme") as db:
         db.get_one(Profile, BEN).position = CANARY
-    shown = browser.post(f"/{failure.__name__}", {"typed": CANARY})
-    for word in (CANARY, "Traceback", failure.__name__, "SELECT", "sqlite", "Globex", "ben@acme", "Peeters"):
-        assert word not in shown.text
-    assert "Set-Cookie" not in shown.headers
-    assert shown.headers["Cache-Control"] == "no-store"
+    token = browser.token()
+    for failure in FAILURES:
+        shown = browser.post(f"/{failure.__name__}", {"typed": CANARY}, token=token)
+        for word in (CANARY, "Traceback", failure.__name__, "SELECT", "sqlite", "Globex", "ben@acme", "Peeters"):
+            assert word not in shown.text, failure.__name__
+        assert "Set-Cookie" not in shown.headers
+        assert shown.headers["Cache-Control"] == "no-store"
 
 
 def test_one_tenant_is_served_while_the_other_fails(platform: Platform, log: io.StringIO) -> None:
@@ -193,7 +194,7 @@ def save(browser: Browser) -> str:
         "UPDATE security_event_head SET mac = x'00'",
         "DELETE FROM security_event_head",
         "DELETE FROM company",
-        'ALTER TABLE "user" RENAME COLUMN accent TO nothing',
+        'ALTER TABLE "user" RENAME COLUMN first_name TO forename',
     ],
 )
 def test_a_database_that_fails_in_the_middle_of_a_page_tells_nobody_what_was_typed(
@@ -201,8 +202,6 @@ def test_a_database_that_fails_in_the_middle_of_a_page_tells_nobody_what_was_typ
 ) -> None:
     browser, theirs = (platform.signed_in(slug, "ben") for slug in SLUGS)
     token = browser.token()
-    if "accent" in sabotage:
-        sabotage = 'ALTER TABLE "user" RENAME COLUMN first_name TO nothing'
     with platform.db("acme") as db:
         db.connection().exec_driver_sql(sabotage.format(ben=BEN))
     before = len(log.getvalue())

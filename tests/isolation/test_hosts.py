@@ -97,7 +97,7 @@ UNKNOWN = [
     "admin.localhost",
     "xn--acm-dma.localhost",
 ]
-PATHS = ["/", "/login", "/preferences/profile", "/static/tokens.css", "/nowhere", "/robots.txt"]
+PATHS = ["/", "/login", "/preferences/profile", "/people/x/avatar", "/nowhere", "/robots.txt"]
 
 
 def ask_host(platform: Platform, host: str | None, path: str = "/login", **environ: Any) -> TestResponse:
@@ -152,6 +152,14 @@ def test_an_unknown_host_is_not_found_whatever_is_asked_of_it(platform: Platform
                 shown = ask_host(platform, host, path, method=method)
                 assert shown.status_code == 404, (host, path, method)
                 assert not names_a_tenant(shown), host
+
+
+def test_static_files_are_the_same_at_every_host_and_name_nobody(platform: Platform) -> None:
+    """A page that refuses wants its stylesheet too, and it must not tell by it whether there is a tenant."""
+    shown = [ask_host(platform, host, "/static/tokens.css") for host in (ACME, GLOBEX, *UNKNOWN)]
+    assert {response.status_code for response in shown} == {200}
+    assert len({response.text for response in shown}) == 1
+    assert not any(names_a_tenant(response) or "Set-Cookie" in response.headers for response in shown)
 
 
 HINTS: dict[str, dict[str, str]] = {

@@ -6,9 +6,10 @@ Every route of the application stands in the table below; a route that is added 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from tests.browser import Browser
 from tests.evidence import dump, face, stored_files, untouched
-from tests.platform import PASSWORD, SLUGS, Platform, user_id
+from tests.platform import PASSWORD, SLUGS, Platform, copy_home, open_platform, user_id
 
 BEN = user_id("ben")
 LOGIN = "1" * 32
@@ -127,12 +128,23 @@ CHANGING = {
 }
 
 
-@pytest.fixture
-def twins(platform: Platform) -> Platform:
-    """Both tenants, with the same ids everywhere and the tenant's own slug in every text."""
+@pytest.fixture(scope="module")
+def planted_home(pristine_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed home in which both tenants have the same ids everywhere, and their own slug in every text."""
+    home = copy_home(pristine_home, tmp_path_factory.mktemp("planted") / "home")
+    platform = open_platform(home)
     for slug in SLUGS:
         plant(platform, slug)
-    return platform
+    platform.close()
+    return home
+
+
+@pytest.fixture
+def twins(planted_home: Path, tmp_path: Path) -> Iterator[Platform]:
+    """The application over a copy of that home."""
+    platform = open_platform(copy_home(planted_home, tmp_path / "home"))
+    yield platform
+    platform.close()
 
 
 def plant(platform: Platform, slug: str) -> None:

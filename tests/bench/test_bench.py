@@ -1,0 +1,73 @@
+"""The bench itself: its parts work on something small. Nothing here is timed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from extranet.app import create_app
+from tests.bench import ceiling, home
+from tests.bench.load import USER_AGENT, Plan, run
+from tests.bench.rounds import Row, alternate, table
+
+
+class Greeter(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = b"<h1>Hello</h1>" if self.headers["Host"] == "known" else b"?"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Greeter) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_the_load_generator_counts_good_answers_and_bad_ones(port: int) -> None:
+    good = run(Plan(port, 0.1, 2, visits=[("known", "")]))
+    assert good.done > 0
+    assert good.failed == 0
+    bad = run(Plan(port, 0.1, 2, visits=[("unknown", "")]))
+    assert bad.done == 0
+    assert bad.failed == bad.answered > 0
+
+
+def test_both_sides_show_the_same_facts(tmp_path: Path) -> None:
+    made = home.make_home(tmp_path / "home", 8000, 2)
+    with made.open() as tenancy:
+        ((host, cookie),) = home.add_visited_tenants(made, tenancy, 1)
+        file = home.add_shared_tenant(tenancy, 1)
+    app = create_app(made.settings)
+    ours = app.test_client(use_cookies=False).get("/", base_url=f"http://{host}", headers={"Cookie": cookie})
+    app.extensions["extranet"].tenancy.close()
+    plain = ceiling.make_app({"CEILING_DATABASE": str(file), "CEILING_SECRET_KEY": "secret"})
+    (header,) = ceiling.signed_in_cookies(plain, "localhost", ["person-0"], USER_AGENT)
+    theirs = plain.test_client(use_cookies=False).get("/", headers={"Cookie": header, "User-Agent": USER_AGENT})
+    for page in (ours, theirs):
+        assert page.status_code == 200
+        assert all(words in page.text for words in ("Hello Anna", "Firefox, Linux", "127.0.0.1", "Job title"))
+    assert abs(len(ours.data) - len(theirs.data)) < len(ours.data) / 10
+
+
+def test_rounds_alternate_and_the_table_shows_ratios() -> None:
+    order: list[str] = []
+    ours, beside = alternate(2, lambda: order.append("ours") or 3.0, lambda: order.append("beside") or 2.0)
+    assert order == ["ours", "beside"] * 2
+    row = Row("speed", "pages/s", ours, beside, "another", ">= 1")
+    assert "1.50 (1.50-1.50)" in table([row])
+    assert json.dumps(row.document())
