@@ -23,7 +23,7 @@ run: $(VENV)/.run  ## Serve two demo tenants at http://acme.localhost:8000 and h
 test: $(VENV)/.test  ## Run every test, with real nginx and Chromium (installed from Debian when root)
 	@sh tests/machine.sh
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m tests.run $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include='tenants/*,extranet/request/*' --fail-under=100
 	@$(BIN)/coverage report --fail-under=90 > /dev/null || $(BIN)/coverage report
