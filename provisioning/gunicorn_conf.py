@@ -8,7 +8,8 @@ from typing import Any
 
 workers = int(os.environ.get("EXTRANET_WORKERS", "2"))
 worker_class = "gthread"
-threads = 4
+# Half as many again as may wait for a password slot (LONGEST_QUEUE): a sign-in storm leaves the rest free.
+threads = 12
 timeout = 30
 graceful_timeout = 30
 keepalive = 5

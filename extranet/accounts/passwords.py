@@ -6,8 +6,10 @@ The stored value is ``seal(argon2 string)`` bound to tenant and user: a hash cop
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +18,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from extranet.accounts.slots import SharedSlots, Slots
-from extranet.errors import Invalid
+from extranet.errors import Invalid, NoSlot
 from extranet.i18n import gettext as _
 from tenants.errors import BadSeal
 from tenants.keys import TenantKeys
@@ -28,6 +30,8 @@ _WEAKEST_SCORE = 3
 _SCORED_CHARACTERS = 72
 _SHORTEST_WORD = 3
 _SLOT_WAIT_SECONDS = 2.0
+# In one process. Whoever waits holds one of its threads, and the others are for everybody's other pages.
+LONGEST_QUEUE = 8
 _PURPOSE = "password"
 
 
@@ -53,6 +57,7 @@ class Passwords:
     def __init__(self, cost: Cost, slots: int, shared: Path | None = None) -> None:
         self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
         self._slots = SharedSlots(slots, shared) if shared else Slots(slots)
+        self._queue = threading.BoundedSemaphore(LONGEST_QUEUE)
         # Verifying against this costs what a real one costs, so a stranger cannot time which names exist.
         self._nobody = self._hasher.hash("nobody's password")
 
@@ -93,8 +98,15 @@ class Passwords:
         except VerificationError:
             return False
 
-    def _slot(self) -> AbstractContextManager[None]:
-        return self._slots.take(_SLOT_WAIT_SECONDS)
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._queue.acquire(blocking=False):
+            raise NoSlot("The queue for a password slot is full.")
+        try:
+            with self._slots.take(_SLOT_WAIT_SECONDS):
+                yield
+        finally:
+            self._queue.release()
 
 
 @lru_cache(maxsize=1)

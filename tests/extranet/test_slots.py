@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from extranet.accounts.passwords import LONGEST_QUEUE
 from extranet.accounts.slots import SharedSlots, Slots
 from extranet.errors import NoSlot
+from tests.platform import Platform
 
 
 def test_a_process_has_as_many_slots_as_it_was_given() -> None:
@@ -52,3 +56,17 @@ def test_a_slot_is_given_back_when_its_holder_is_killed(tmp_path: Path) -> None:
             holder.kill()
     with slots.take(1):
         pass
+
+
+def test_those_who_find_the_queue_full_are_told_at_once(platform: Platform) -> None:
+    """Else a storm of sign-ins would hold every thread of a worker, and nobody else would get a page."""
+    keys, passwords = platform.tenancy.keys_of(platform.tenant("acme")), platform.passwords
+    with ThreadPoolExecutor(LONGEST_QUEUE) as pool, ExitStack() as held:
+        held.enter_context(passwords._slots.take(1))
+        waiting = [pool.submit(passwords.verify, keys, "", b"", "x") for _ in range(LONGEST_QUEUE)]
+        while passwords._queue.acquire(blocking=False):
+            passwords._queue.release()
+        with pytest.raises(NoSlot, match="queue"):
+            passwords.verify(keys, "", b"", "x")
+        held.close()
+        assert [future.result() for future in waiting] == [False] * LONGEST_QUEUE
