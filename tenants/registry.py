@@ -123,6 +123,7 @@ class Registry:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(writing=True)
+        self._counter = engine.execution_options(writing=True, durable=False)
 
     @contextmanager
     def changing(self) -> Iterator[Connection]:
@@ -135,6 +136,12 @@ class Registry:
     def writing(self) -> Iterator[Connection]:
         """Yield a writing transaction that changes nothing anyone caches."""
         with self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def counting(self) -> Iterator[Connection]:
+        """Yield a writing transaction for counters: it waits for no disk, and a power cut may set them back."""
+        with self._counter.begin() as connection:
             yield connection
 
     def generation(self) -> int:

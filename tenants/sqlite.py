@@ -71,13 +71,17 @@ dialects.register("sqlite.tenants", __name__, SharedDialect.__name__)
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that remembers which file it was opened on, and whether it may write just now."""
+    """A connection that remembers which file it was opened on, and what its transaction may do just now."""
 
     file: tuple[int, int]
     reading = False
+    durable = True
 
-    def begin(self, *, writing: bool) -> None:
+    def begin(self, *, writing: bool, durable: bool) -> None:
         """Begin a transaction: one that may write takes the lock at once, one that may not is held to it."""
+        if self.durable is not durable:
+            self.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self.durable = durable
         if self.reading is writing:
             self.execute(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
             self.reading = not writing
@@ -89,7 +93,8 @@ def make_engine(path: Path, schema_version: int, on_connect: Callable[[sqlite3.C
 
     ``on_connect`` sees each new connection first and raises when it leads to the wrong database.
     Only a connection with the execution option ``writing`` can write. It begins its transaction at once:
-    a deferred BEGIN that turns into a write fails under load with SQLITE_BUSY.
+    a deferred BEGIN that turns into a write fails under load with SQLITE_BUSY. ``durable=False`` is for what a power
+    cut may take back: it survives the death of any process, but does not wait for the disk.
     """
     engine = create_engine(
         "sqlite+tenants://",
@@ -113,7 +118,8 @@ def make_engine(path: Path, schema_version: int, on_connect: Callable[[sqlite3.C
     def _begin(connection: Connection) -> None:
         raw: Any = connection.connection.dbapi_connection
         try:
-            raw.begin(writing=connection.get_execution_options().get("writing", False))
+            asked = connection.get_execution_options()
+            raw.begin(writing=asked.get("writing", False), durable=asked.get("durable", True))
         except sqlite3.Error as error:
             raise _refusal(path, error) or error from error
 

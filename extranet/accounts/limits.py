@@ -89,14 +89,14 @@ class AddressLimits:
 
     def reserve(self, address: str, now: int) -> int:
         """Reserve one attempt for an address; return 0, or the seconds to wait."""
-        with self._registry.writing() as connection:
+        with self._registry.counting() as connection:
             if now % 997 == 0:
                 sweep(connection, now)
             return next((wait for limit in self._limits(address) if (wait := reserve(connection, limit, now))), 0)
 
     def refund(self, address: str) -> None:
         """Give an attempt back: it succeeded, or was never made. Others' failures at the address still count."""
-        with self._registry.writing() as connection:
+        with self._registry.counting() as connection:
             for limit in self._limits(address):
                 refund(connection, limit)
 

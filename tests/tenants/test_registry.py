@@ -156,3 +156,13 @@ def test_discarding_an_active_tenant_leaves_its_key(tenancy: Tenancy, begun: Ten
 
 def test_the_table_holds_what_a_tenant_is() -> None:
     assert set(Tenant.__slots__) | {"created_at", "changed_at"} == set(tenant_table.c.keys())
+
+
+def test_counters_do_not_wait_for_the_disk_and_everything_else_does(tenancy: Tenancy) -> None:
+    registry, full, normal = tenancy.registry, 2, 1
+    for _ in range(2):
+        with registry.counting() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == normal
+        for durable in (registry.writing, registry.changing):
+            with durable() as connection:
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == full
