@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,21 @@ from tenants.sqlite import (
     sync_later,
 )
 from tests.tenants.world import in_children, open_files_under
+
+_opened: list[Engine] = []
+
+
+def engine_on(path: Path, schema_version: int, check: Callable[[sqlite3.Connection], None]) -> Engine:
+    engine = make_engine(path, schema_version, check)
+    _opened.append(engine)
+    return engine
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().dispose()
 
 
 def no_check(_connection: sqlite3.Connection) -> None:
@@ -45,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(path: Path) -> Engine:
-    return make_engine(path, 3, no_check)
+    return engine_on(path, 3, no_check)
 
 
 def read(engine: Engine) -> str:
@@ -68,7 +83,7 @@ def test_a_file_with_any_name_is_opened_and_no_other(engine: Engine, path: Path)
 
 def test_a_missing_file_is_an_error_and_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(TenantUnavailable, match="missing"):
-        read(make_engine(tmp_path / "none", 0, no_check))
+        read(engine_on(tmp_path / "none", 0, no_check))
     assert os.listdir(tmp_path) == []
 
 
@@ -77,7 +92,7 @@ def test_a_folder_or_a_link_is_no_database(tmp_path: Path, path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("link", "folder"):
         with pytest.raises(TenantUnavailable, match="not a regular file"):
-            read(make_engine(tmp_path / name, 0, no_check))
+            read(engine_on(tmp_path / name, 0, no_check))
 
 
 def test_a_file_that_vanishes_while_it_is_opened_is_unavailable(
@@ -85,14 +100,14 @@ def test_a_file_that_vanishes_while_it_is_opened_is_unavailable(
 ) -> None:
     monkeypatch.setattr(sqlite, "file_identity", lambda _path: (0, 0))
     with pytest.raises(TenantUnavailable, match="cannot be opened"):
-        read(make_engine(tmp_path / "none", 0, no_check))
+        read(engine_on(tmp_path / "none", 0, no_check))
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 50, b"not a database, whatever its name says" * 100])
 def test_an_empty_or_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(TenantUnavailable):
-        read(make_engine(tmp_path / "file", 1, no_check))
+        read(engine_on(tmp_path / "file", 1, no_check))
 
 
 @pytest.mark.parametrize("length", [100, 4000, 4096, 5000, 8191])
@@ -100,12 +115,12 @@ def test_a_file_cut_off_anywhere_is_unavailable(path: Path, length: int) -> None
     # Cut in the middle of a page, SQLite answered with NULLs.
     os.truncate(path, length)
     with pytest.raises(TenantUnavailable):
-        read(make_engine(path, 3, no_check))
+        read(engine_on(path, 3, no_check))
 
 
 def test_damage_under_a_kept_connection_is_unavailable(tmp_path: Path) -> None:
     path = make_file(tmp_path / "file", "x" * 100_000)
-    engine = make_engine(path, 3, no_check)
+    engine = engine_on(path, 3, no_check)
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     with path.open("r+b") as file:
@@ -117,8 +132,8 @@ def test_damage_under_a_kept_connection_is_unavailable(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_refused_and_a_newer_one_served(path: Path) -> None:
     with pytest.raises(SchemaBehind, match="has schema 3, this code needs 4"):
-        read(make_engine(path, 4, no_check))
-    assert read(make_engine(path, 2, no_check)) == "old"
+        read(engine_on(path, 4, no_check))
+    assert read(engine_on(path, 2, no_check)) == "old"
 
 
 def test_a_refusing_check_closes_the_connection(path: Path) -> None:
@@ -126,7 +141,7 @@ def test_a_refusing_check_closes_the_connection(path: Path) -> None:
         raise TenantUnavailable("no")
 
     with pytest.raises(TenantUnavailable, match="no"):
-        read(make_engine(path, 3, refuse))
+        read(engine_on(path, 3, refuse))
     assert open_files_under(path.parent) == []
 
 
@@ -181,7 +196,7 @@ def engine_path(engine: Engine) -> str:
 
 def test_a_lock_that_is_never_given_back_is_unavailable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT_SECONDS", 0.05)
-    engine, other = make_engine(path, 3, no_check), sqlite3.connect(path, isolation_level=None)
+    engine, other = engine_on(path, 3, no_check), sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(TenantUnavailable, match="locked"):
         write(engine, "new")
@@ -227,7 +242,7 @@ def test_engines_share_compiled_statements(path: Path) -> None:
     statement = text("SELECT x AS shared FROM t")
     before = len(sqlite._compiled_statements)
     for file in (path, other):
-        with make_engine(file, 3, no_check).connect() as connection:
+        with engine_on(file, 3, no_check).connect() as connection:
             connection.execute(statement)
     assert len(sqlite._compiled_statements) == before + 1
 
@@ -256,7 +271,7 @@ def test_a_stale_log_would_bring_another_tenants_rows_back(tmp_path: Path) -> No
         copy_template(one, target)
     # What the refusal is for: without it, the new database would answer with the old one's row.
     shutil.copy(one, target)
-    assert read(make_engine(target, 3, no_check)) == "secret of the old tenant"
+    assert read(engine_on(target, 3, no_check)) == "secret of the old tenant"
 
 
 def test_a_copy_is_private_and_whole(path: Path) -> None:
@@ -264,7 +279,7 @@ def test_a_copy_is_private_and_whole(path: Path) -> None:
     copy_template(path, target)
     assert target.read_bytes() == path.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o600
-    assert read(make_engine(target, 3, sync_later)) == "old"
+    assert read(engine_on(target, 3, sync_later)) == "old"
 
 
 def test_the_schema_version_is_read_without_opening(path: Path) -> None:
