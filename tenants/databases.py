@@ -22,8 +22,6 @@ from tenants.settings import Settings
 from tenants.stamp import check_stamp, write_stamp
 from tenants.tenant import EMBEDDED, Tenant
 
-DATABASE_FILE = "tenant.sqlite3"
-
 # Two kept connections an engine, three descriptors and 155 KiB each: about 60 MiB and 1,200 descriptors a worker.
 _KEPT_ENGINES = 200
 
@@ -110,7 +108,7 @@ class Databases:
 
     def path_of(self, tenant: Tenant) -> Path:
         """Return where an embedded tenant's database file is."""
-        return self._settings.folder_of(tenant.uuid) / DATABASE_FILE
+        return database_file(self._settings, tenant.uuid)
 
     def forget(self, tenant: Tenant) -> None:
         """Close a tenant's kept connections; those in use, when they are given back."""
@@ -169,6 +167,15 @@ class Databases:
 
         engine = sqlite.make_engine(path, self._schema_version, check)
         return _Slot(engine, engine.execution_options(writing=True))
+
+
+def database_file(settings: Settings, tenant_uuid: UUID) -> Path:
+    """Return where an embedded tenant's database is.
+
+    The file is named after its tenant as well as the folder: SQLite replays a log that lies beside a database, and
+    another tenant's, copied here by mistake, then has a name that it does not look for.
+    """
+    return settings.folder_of(tenant_uuid) / f"{tenant_uuid}.sqlite3"
 
 
 def tenant_of(db: Session) -> Tenant:

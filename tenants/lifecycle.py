@@ -14,7 +14,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from tenants import schema, sqlite
-from tenants.databases import DATABASE_FILE, TenantSession
+from tenants.databases import TenantSession
 from tenants.errors import BadHost, Busy, HostTaken, IllegalTransition, NoSuchTenant
 from tenants.hosts import parse_host
 from tenants.keys import new_key
@@ -123,7 +123,7 @@ def _copy_database(tenancy: Tenancy, tenant: Tenant) -> None:
     folder = tenancy.settings.folder_of(tenant.uuid)
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700)
-    sqlite.copy_template(template, folder / DATABASE_FILE)
+    sqlite.copy_template(template, tenancy.databases.path_of(tenant))
 
 
 def _fill_database(tenancy: Tenancy, tenant: Tenant, prepare: Callable[[TenantSession], Prepared]) -> Prepared:

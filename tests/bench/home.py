@@ -19,7 +19,7 @@ from extranet.models import Role, User, UserState
 from extranet.request import cookies
 from extranet.security_log.origin import OPERATOR, Origin
 from tenants import lifecycle
-from tenants.databases import DATABASE_FILE, TenantSession
+from tenants.databases import TenantSession
 from tenants.settings import Settings, read_settings
 from tenants.tenancy import Tenancy, initialise
 from tenants.tenant import Tenant
@@ -81,7 +81,7 @@ def add_shared_tenant(tenancy: Tenancy, people: int) -> Path:
             _with_two_logins(db, _add_person(db, f"person-{number}"))
 
     tenant, _ = create_tenant(tenancy, "shared", prepare)
-    return tenancy.settings.folder_of(tenant.uuid) / DATABASE_FILE
+    return tenancy.databases.path_of(tenant)
 
 
 def add_people(home: Home, tenancy: Tenancy, slug: str, count: int) -> list[tuple[str, str]]:

@@ -195,20 +195,20 @@ def test_every_single_flipped_bit_makes_a_cookie_worthless(platform: Platform, n
     before = events(platform, "acme")
     asked = 0
     with untouched(platform, "globex"):
-        for value in flips(browser.cookie(name), of_text=is_session):
+        for value in flips(browser.cookie(name)):
             shown = ask(platform, "acme", path, cookie=f"{name}={value}{rest}")
             assert (shown.status_code, shown.headers["Location"]) == (303, location), value
             assert "Set-Cookie" not in shown.headers, value
             asked += 1
     fresh = events(platform, "acme")[len(before) :]
-    assert asked >= 400
+    assert asked > 900
     assert {entry.event for entry in fresh} <= {Event.COOKIE_TAMPERED, Event.COOKIE_DUPLICATE}
     assert [entry.event for entry in fresh].count(Event.COOKIE_TAMPERED) == 20
 
 
-def flips(value: str, *, of_text: bool) -> Iterator[str]:
+def flips(value: str) -> Iterator[str]:
     """Yield a cookie with each bit changed in turn: of its text, then of the bytes the text stands for."""
-    for place in range(len(value) * 8 if of_text else 0):
+    for place in range(len(value) * 8):
         changed = bytearray(value, "ascii")
         changed[place // 8] ^= 1 << place % 8
         yield changed.decode("latin-1")

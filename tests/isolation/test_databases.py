@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from extranet.accounts.operations import find_user, set_password
-from extranet.models import User
+from extranet.models import Profile, User
 from extranet.request.cookies import SESSION_COOKIE
 from extranet.security_log.origin import OPERATOR
 from tenants.sqlite import SIDE_FILES
@@ -161,6 +161,7 @@ def test_only_the_tenant_whose_database_is_wrong_is_unavailable_and_it_recovers_
             data = {"username": "ben", "password": PASSWORD, "csrf_token": "x"}
             assert post_form(settled, "acme", "/login", data, cookie=cookies[1]).status_code in {403, 503}
             assert theirs.get("/").status_code == 200
+            assert damage is not _nothing or not aside.files[0].exists(), "an empty tenant was made"
             aside.put_back()
         assert ours.get("/").status_code == 200, damage.__name__
         assert dump(settled, "acme") == before, damage.__name__
@@ -275,3 +276,20 @@ def test_a_password_hash_copied_into_another_row_opens_no_account(settled: Platf
             refused = settled.browser("acme").post("/login", {"username": "ben", "password": password})
             assert refused.status_code == 422
     settled.browser(slug).sign_in(person, OTHER_PASSWORD)
+
+
+def test_a_log_copied_into_the_folder_of_another_tenant_is_not_replayed(platform: Platform) -> None:
+    """SQLite replays what lies beside a database under its name: globex's rows once appeared on acme's pages."""
+    word = "Grandfatherclause"
+    with platform.db("globex") as db:
+        db.get_one(Profile, user_id("anna")).position = word
+        db.commit()
+        log = Path(f"{database_of(platform, 'globex')}-wal")
+        kept = log.read_bytes()
+    assert word.encode() in kept
+    platform.tenancy.databases.close()
+    acme = database_of(platform, "acme")
+    (acme.parent / log.name).write_bytes(kept)
+    browser = platform.signed_in("acme")
+    assert word not in browser.get("/preferences/profile").text
+    assert word.encode() not in acme.read_bytes()

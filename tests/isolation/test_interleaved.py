@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from extranet.app import HISTORY
-from extranet.models import Profile, User
+from extranet.models import Company, Profile, User
+from extranet.models.company import THE_COMPANY
 from extranet.request.cookies import SESSION_COOKIE
 from extranet.request.current import current
 from extranet.security_log.operations import journal
@@ -25,9 +26,11 @@ from tests.evidence import ask, events, post_form
 from tests.platform import SLUGS, Platform, user_id
 
 THREADS = 8
-REQUESTS = 1_600
+REQUESTS = 2_400
 BEN = user_id("ben")
 LANGUAGES = {"acme": "fr", "globex": "nl"}
+ACCENTS = {"acme": 20, "globex": 200}
+NOBODYS_ACCENT = 210
 CARD = {
     "first_name": "Ben",
     "last_name": "Peeters",
@@ -66,6 +69,7 @@ def crowd(platform: Platform) -> dict[str, Person]:
             user = db.get_one(User, BEN)
             user.language, user.last_name = LANGUAGES[slug], f"of {slug}"
             db.get_one(Profile, BEN).position = f"canary of {slug}"
+            db.get_one(Company, THE_COMPANY).accent_hue = ACCENTS[slug]
         people[slug] = Person(f"{SESSION_COOKIE}={browser.cookie(SESSION_COOKIE)}", browser.token())
     return people
 
@@ -89,7 +93,8 @@ def step(platform: Platform, crowd: dict[str, Person], number: int) -> str:
     said = (str(answer.headers).encode() + answer.data).lower()
     assert other.encode() not in said, (kind, slug, answer.text)
     if language:
-        assert f'<html lang="{language}"' in answer.text, (kind, slug, answer.text[:200])
+        accent = NOBODYS_ACCENT if kind == "nobody" else ACCENTS[slug]
+        assert f'<html lang="{language}" data-accent="{accent}"' in answer.text, (kind, slug, answer.text[:200])
     return f"{kind} {slug} {answer.status_code}"
 
 

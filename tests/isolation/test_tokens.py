@@ -8,9 +8,10 @@ from threading import Barrier
 
 import pytest
 import time_machine
+from sqlalchemy import select
 
 from extranet.accounts import operations
-from extranet.models import UserState
+from extranet.models import Invitation, UserState
 from extranet.request.cookies import DEVICE_COOKIE, SESSION_COOKIE
 from extranet.security_log.events import Event
 from extranet.security_log.origin import OPERATOR
@@ -89,6 +90,17 @@ def test_the_cookie_that_carries_an_invitation_accepts_nothing_at_the_other_tena
             posted = post_form(platform, "acme", "/invitation", sent, cookie=f"{SESSION_COOKIE}={cookie}")
             assert posted.status_code == status
     assert state_of(platform, "acme", "nina") == UserState.INVITED
+
+
+def test_an_invitation_copied_from_the_other_tenants_database_opens_nothing(platform: Platform) -> None:
+    theirs = platform.invite("globex", "nina")
+    platform.invite("acme", "nina")
+    with platform.db("globex", writing=False) as db:
+        copied = db.scalars(select(Invitation)).one().token_mac
+    with platform.db("acme") as db:
+        db.scalars(select(Invitation)).one().token_mac = copied
+    assert ask(platform, "acme", theirs).status_code == 410
+    assert ask(platform, "globex", theirs).status_code == 303
 
 
 @pytest.mark.parametrize("action", ["replaced", "password set", "disabled"])

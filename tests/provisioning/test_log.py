@@ -31,7 +31,7 @@ TRIGGERS = ("no_delete", "no_replace", "no_update")
 
 def database_of(console: Console, slug: str) -> Path:
     document = console.done("tenant", "show", slug, "--json").document
-    return Path(document["folder"]) / "tenant.sqlite3"
+    return Path(document["folder"]) / f"{document['uuid']}.sqlite3"
 
 
 def tamper(path: Path, statement: str, journal: str = "security_event") -> None:

@@ -166,8 +166,8 @@ def test_one_tenant_is_shown_in_json(console: Console) -> None:
 
 
 def test_a_tenant_whose_database_is_gone_can_still_be_shown(console: Console) -> None:
-    folder = Path(console.done("tenant", "show", "acme", "--json").document["folder"])
-    (folder / "tenant.sqlite3").unlink()
+    shown = console.done("tenant", "show", "acme", "--json").document
+    (Path(shown["folder"]) / f"{shown['uuid']}.sqlite3").unlink()
     assert "see extranet doctor" in console.done("tenant", "show", "acme").stdout
     assert console.done("tenant", "show", "acme", "--json").document["users"] is None
 

@@ -166,7 +166,7 @@ def test_an_object_comes_back_to_its_own_tenant(tenancy: Tenancy, acme: Tenant) 
 
 
 def damaged(settings: Settings, tenant: Tenant) -> Path:
-    return settings.folder_of(tenant.uuid) / "tenant.sqlite3"
+    return settings.folder_of(tenant.uuid) / f"{tenant.uuid}.sqlite3"
 
 
 def _stamped_for_another(settings: Settings, one: Tenant, other: Tenant) -> None:

@@ -72,12 +72,12 @@ def test_a_new_tenant_is_served_with_what_was_prepared(tenancy: Tenancy, setting
     assert_nothing_is_left_over(tenancy)
     folder = settings.folder_of(tenant.uuid)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "tenant.sqlite3").stat().st_mode & 0o777 == 0o600
+    assert (folder / f"{tenant.uuid}.sqlite3").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_new_tenant_is_whole_in_its_one_file_before_it_is_served(tenancy: Tenancy, settings: Settings) -> None:
     tenant, _ = lifecycle.create_tenant(tenancy, "initech", "Initech", prepare)
-    assert os.listdir(settings.folder_of(tenant.uuid)) == ["tenant.sqlite3"]
+    assert os.listdir(settings.folder_of(tenant.uuid)) == [f"{tenant.uuid}.sqlite3"]
 
 
 def test_a_file_stored_while_preparing_is_kept(tenancy: Tenancy) -> None:

@@ -211,7 +211,7 @@ def test_closing_closes_every_file(settings: Settings, acme: Tenant, globex: Ten
         for tenant in (acme, globex):
             with another.open_db(tenant) as db:
                 db.execute(text("SELECT 1"))
-        assert any("tenant.sqlite3" in name for name in open_files_under(settings.home / "tenants"))
+        assert any(name.endswith(".sqlite3") for name in open_files_under(settings.home / "tenants"))
     assert open_files_under(settings.home / "tenants") == []
 
 
