@@ -13,18 +13,23 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Insert,
     Integer,
     LargeBinary,
     MetaData,
     Row,
+    Select,
     String,
     Table,
+    Update,
+    bindparam,
     insert,
     select,
     type_coerce,
@@ -89,6 +94,7 @@ class Journal:
     def __init__(self, entries: Table, head: Table, keys: TenantKeys) -> None:
         self._entries = entries
         self._head = head
+        self._statements = _statements(entries, head)
         self._keys = keys
         self._purpose = f"journal/{entries.name}"
 
@@ -107,7 +113,7 @@ class Journal:
 
         Call it last: from here to the commit, every other writer of this journal waits.
         """
-        last, previous = self._head_row(db)
+        last, previous = self._head_row(db, self._statements.lock_head)
         sequence = last + 1
         salt = secrets.token_bytes(16)
         private_bytes = salt + _canonical(private)
@@ -128,8 +134,10 @@ class Journal:
         )
         mac = self._mac(previous, sequence, body)
         sealed = self._keys.seal(self._purpose, private_bytes, context=sequence.to_bytes(8))
-        db.execute(insert(self._entries).values(sequence=sequence, body=body, private=sealed, mac=mac, **columns))
-        db.execute(update(self._head).values(sequence=sequence, mac=mac))
+        db.execute(
+            self._statements.append, {"sequence": sequence, "body": body, "private": sealed, "mac": mac, **columns}
+        )
+        db.execute(self._statements.advance, {"to": sequence, "by": mac})
         return sequence
 
     def start(self, db: Session | Connection) -> None:
@@ -138,7 +146,7 @@ class Journal:
 
     def head(self, db: Session | Connection) -> tuple[int, str]:
         """Return the last sequence number and its MAC in hex: keep it elsewhere to prove nothing was cut off."""
-        sequence, mac = self._head_row(db)
+        sequence, mac = self._head_row(db, self._statements.read_head)
         return sequence, mac.hex()
 
     def read(self, rows: Iterator[Row[Any]]) -> Iterator[Entry]:
@@ -166,7 +174,7 @@ class Journal:
                 raise BrokenJournal(count, "it does not match the head noted earlier: the chain was rewritten")
         if anchor is not None and anchor[0] > count:
             raise BrokenJournal(count + 1, "it is missing: the chain was cut off since the head was noted")
-        last, mac = self._head_row(db)
+        last, mac = self._head_row(db, self._statements.read_head)
         if (last, mac) != (count, previous):
             raise BrokenJournal(min(last, count) + 1, "the head row does not match the last entry")
         return count
@@ -207,15 +215,36 @@ class Journal:
         raw = self._keys.open(self._purpose, row.private, context=row.sequence.to_bytes(8))
         return raw, json.loads(raw[16:])
 
-    def _head_row(self, db: Session | Connection) -> tuple[int, bytes]:
-        # A writing transaction holds the database's one write lock from its beginning, so no row lock is needed.
-        match [tuple(row) for row in db.execute(select(*_as_stored(self._head)))]:
+    def _head_row(self, db: Session | Connection, statement: Select[Any]) -> tuple[int, bytes]:
+        match [tuple(row) for row in db.execute(statement)]:
             case [(_, int(sequence), bytes(mac))]:
                 return sequence, mac
         raise BrokenJournal(0, "the head row is missing or malformed")
 
     def _mac(self, previous: bytes, sequence: int, body: bytes) -> bytes:
         return self._keys.mac(self._purpose, previous + sequence.to_bytes(8) + hashlib.sha256(body).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What every append says, built once: building costs as much as running it."""
+
+    read_head: Select[Any]
+    lock_head: Select[Any]
+    append: Insert
+    advance: Update
+
+
+@lru_cache(maxsize=8)
+def _statements(entries: Table, head: Table) -> _Statements:
+    read_head = select(*_as_stored(head))
+    return _Statements(
+        read_head,
+        # SQLite's writers hold the one write lock from their beginning; elsewhere the row is what they queue for.
+        read_head.with_for_update(),
+        insert(entries),
+        update(head).values(sequence=bindparam("to"), mac=bindparam("by")),
+    )
 
 
 def _as_stored(table: Table) -> list[ColumnElement[Any]]:
