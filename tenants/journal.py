@@ -13,65 +13,16 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Insert,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Row,
-    Select,
-    String,
-    Table,
-    Update,
-    bindparam,
-    insert,
-    select,
-    type_coerce,
-    update,
-)
+from sqlalchemy import Connection, Row, Select, Table, insert, select
 from sqlalchemy.orm import Session
-from sqlalchemy.types import NullType
 
 from tenants.errors import BadSeal, BrokenJournal
+from tenants.journal_tables import as_stored, statements_for
 from tenants.keys import TenantKeys, same
 
 _GENESIS: Final = bytes(32)
-_TECHNICAL: Final = {"personal": False}
-
-
-def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any]) -> tuple[Table, Table]:
-    """Declare a journal's entry table ``name`` and head table ``name``_head.
-
-    ``private_info`` classifies the columns that concern a person.
-    """
-    personal = dict(private_info)
-    entries = Table(
-        name,
-        metadata,
-        Column("sequence", Integer, primary_key=True, autoincrement=False, info=_TECHNICAL),
-        Column("at", String(27), nullable=False, index=True, info=_TECHNICAL),
-        Column("event", String(64), nullable=False, info=_TECHNICAL),
-        Column("outcome", String(16), nullable=False, info=_TECHNICAL),
-        Column("actor", String(64), nullable=False, info=personal),
-        Column("subject", String(64), nullable=False, index=True, info=personal),
-        Column("body", LargeBinary, nullable=False, info=personal),
-        Column("private", LargeBinary, nullable=True, info=personal),
-        Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
-    )
-    head = Table(
-        f"{name}_head",
-        metadata,
-        Column("id", Integer, primary_key=True, autoincrement=False, info=_TECHNICAL),
-        Column("sequence", Integer, nullable=False, info=_TECHNICAL),
-        Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
-    )
-    return entries, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +45,7 @@ class Journal:
     def __init__(self, entries: Table, head: Table, keys: TenantKeys) -> None:
         self._entries = entries
         self._head = head
-        self._statements = _statements(entries, head)
+        self._statements = statements_for(entries, head)
         self._keys = keys
         self._purpose = f"journal/{entries.name}"
 
@@ -165,7 +116,7 @@ class Journal:
         Raises BrokenJournal naming the first entry that does not hold.
         """
         previous, count = _GENESIS, 0
-        stored = select(*_as_stored(self._entries)).order_by(self._entries.c.sequence)
+        stored = select(*as_stored(self._entries)).order_by(self._entries.c.sequence)
         for row in db.execute(stored.execution_options(yield_per=500)):
             count += 1
             self._verify_row(row, count, previous)
@@ -223,33 +174,6 @@ class Journal:
 
     def _mac(self, previous: bytes, sequence: int, body: bytes) -> bytes:
         return self._keys.mac(self._purpose, previous + sequence.to_bytes(8) + hashlib.sha256(body).digest())
-
-
-@dataclass(frozen=True, slots=True)
-class _Statements:
-    """What every append says, built once: building costs as much as running it."""
-
-    read_head: Select[Any]
-    lock_head: Select[Any]
-    append: Insert
-    advance: Update
-
-
-@lru_cache(maxsize=8)
-def _statements(entries: Table, head: Table) -> _Statements:
-    read_head = select(*_as_stored(head))
-    return _Statements(
-        read_head,
-        # SQLite's writers hold the one write lock from their beginning; elsewhere the row is what they queue for.
-        read_head.with_for_update(),
-        insert(entries),
-        update(head).values(sequence=bindparam("to"), mac=bindparam("by")),
-    )
-
-
-def _as_stored(table: Table) -> list[ColumnElement[Any]]:
-    # SQLite columns take any type: a forged entry must reach the checks, not trip the conversion before them.
-    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

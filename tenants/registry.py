@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from tenants.errors import HostTaken, IllegalTransition, NoSuchHost, NoSuchTenant, SlugTaken
-from tenants.journal import journal_tables
+from tenants.journal_tables import journal_tables
 from tenants.tenant import State, Tenant, check_transition
 from tenants.throttle import make_throttle_table
 

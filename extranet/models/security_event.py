@@ -1,7 +1,7 @@
 """The security log's two tables: sign-ins and account events, append-only and chained."""
 
 from extranet.models.base import Base, personal
-from tenants.journal import journal_tables
+from tenants.journal_tables import journal_tables
 
 security_event_table, security_event_head_table = journal_tables(
     Base.metadata,

@@ -15,7 +15,8 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from tenants.databases import TenantSession
-from tenants.journal import Journal, journal_tables
+from tenants.journal import Journal
+from tenants.journal_tables import journal_tables
 from tenants.keys import TenantKeys
 
 HISTORY = "extranet.migrations"
