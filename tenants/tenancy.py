@@ -22,14 +22,8 @@ from tenants.errors import BadSettings, KeyUnavailable, NotInitialised, TenantUn
 from tenants.files import Files
 from tenants.journal import Journal
 from tenants.keys import PLATFORM, MasterKeys, TenantKeys, create_master_key, new_key, read_master_keys
-from tenants.registry import (
-    Registry,
-    WrappedKey,
-    add_key,
-    generation_table,
-    operator_event_head_table,
-    operator_event_table,
-)
+from tenants.registry import Registry, WrappedKey, add_key
+from tenants.registry_tables import generation_table, operator_event_head_table, operator_event_table
 from tenants.resolver import Resolver
 from tenants.settings import Settings
 from tenants.tenant import Tenant

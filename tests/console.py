@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from provisioning.cli import extranet
 from provisioning.console import HISTORY
 from tenants.journal import Entry
-from tenants.registry import operator_event_table
+from tenants.registry_tables import operator_event_table
 from tenants.settings import read_settings
 from tenants.tenancy import Tenancy
 

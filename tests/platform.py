@@ -41,6 +41,16 @@ PEOPLE = {
     "gus": ("Gus", "Guest", Role.GUEST),
 }
 SLUGS = ("acme", "globex")
+UNTOUCHED_CARD = {
+    "sector": "",
+    "country": "",
+    "contact_channel": "email",
+    "phone_visibility": "company",
+    "mobile_visibility": "company",
+    "address_visibility": "admins",
+    "interests_visibility": "company",
+}
+"""What a browser sends of the profile's choices when nobody touched them."""
 
 
 class _CompiledTemplates(BytecodeCache):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.platform import PASSWORD, Platform
+from tests.platform import PASSWORD, UNTOUCHED_CARD, Platform
 
 
 @pytest.mark.parametrize("slug", ["acme", "globex"])
@@ -29,11 +29,5 @@ def test_an_invited_person_signs_in_changes_their_profile_and_signs_out(platform
 PROFILE = {
     "first_name": "Nina",
     "last_name": "Newcomer",
-    "sector": "",
-    "country": "",
-    "contact_channel": "email",
-    "phone_visibility": "company",
-    "mobile_visibility": "company",
-    "address_visibility": "admins",
-    "interests_visibility": "company",
+    **UNTOUCHED_CARD,
 }

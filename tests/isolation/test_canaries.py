@@ -44,6 +44,7 @@ from tests.platform import (
     PASSWORD,
     PEOPLE,
     SLUGS,
+    UNTOUCHED_CARD,
     add_tenant,
     copy_home,
     open_platform,
@@ -70,13 +71,7 @@ PAGES = (
 CARD = {
     "first_name": "Same",
     "last_name": "Name",
-    "sector": "",
-    "country": "",
-    "contact_channel": "email",
-    "phone_visibility": "company",
-    "mobile_visibility": "company",
-    "address_visibility": "admins",
-    "interests_visibility": "company",
+    **UNTOUCHED_CARD,
 }
 
 tenants = st.sampled_from(TENANTS)

@@ -16,7 +16,7 @@ from extranet.models import Profile, User
 from extranet.request.current import current
 from tests.browser import Browser
 from tests.evidence import untouched
-from tests.platform import PASSWORD, SLUGS, Platform, user_id
+from tests.platform import PASSWORD, SLUGS, UNTOUCHED_CARD, Platform, user_id
 
 CANARY = "Aardvarkquartz"
 BEN = user_id("ben")
@@ -24,13 +24,7 @@ CARD = {
     "first_name": "Ben",
     "last_name": CANARY,
     "position": CANARY,
-    "sector": "",
-    "country": "",
-    "contact_channel": "email",
-    "phone_visibility": "company",
-    "mobile_visibility": "company",
-    "address_visibility": "admins",
-    "interests_visibility": "company",
+    **UNTOUCHED_CARD,
 }
 
 

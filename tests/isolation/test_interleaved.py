@@ -23,7 +23,7 @@ from extranet.security_log.operations import journal
 from tenants import schema
 from tenants.databases import Databases
 from tests.evidence import ask, events, post_form
-from tests.platform import SLUGS, Platform, user_id
+from tests.platform import SLUGS, UNTOUCHED_CARD, Platform, user_id
 
 THREADS = 8
 REQUESTS = 2_400
@@ -34,13 +34,7 @@ NOBODYS_ACCENT = 210
 CARD = {
     "first_name": "Ben",
     "last_name": "Peeters",
-    "sector": "",
-    "country": "",
-    "contact_channel": "email",
-    "phone_visibility": "company",
-    "mobile_visibility": "company",
-    "address_visibility": "admins",
-    "interests_visibility": "company",
+    **UNTOUCHED_CARD,
 }
 
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from extranet.request.cookies import DEVICE_COOKIE, SESSION_COOKIE
-from tenants.registry import metadata
+from tenants.registry_tables import metadata
 from tests.console import Console
-from tests.platform import PASSWORD, PEOPLE, SLUGS, Platform
+from tests.platform import PASSWORD, PEOPLE, SLUGS, UNTOUCHED_CARD, Platform
 
 ADDRESS = "198.51.100.77"
 USER_AGENT = "Ocelotbrowser/9.1 (Walrusphone)"
@@ -29,13 +29,7 @@ CARD = {
     "street": "12 Rue des Ocelots",
     "city": "Walrusville",
     "about": "I collect pangolins",
-    "sector": "",
-    "country": "",
-    "contact_channel": "email",
-    "phone_visibility": "company",
-    "mobile_visibility": "company",
-    "address_visibility": "admins",
-    "interests_visibility": "company",
+    **UNTOUCHED_CARD,
 }
 PERSONAL = [
     *PEOPLE,

@@ -23,7 +23,7 @@ from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from tests.browser import Browser
 from tests.evidence import dump, face, stored_files, untouched
-from tests.platform import PASSWORD, SLUGS, Platform, copy_home, open_platform, user_id
+from tests.platform import PASSWORD, SLUGS, UNTOUCHED_CARD, Platform, copy_home, open_platform, user_id
 
 BEN = user_id("ben")
 LOGIN = "1" * 32
@@ -58,13 +58,7 @@ def open_invitation(platform: Platform, slug: str, browser: Browser) -> None:
 CARD = {
     "first_name": "Ben",
     "last_name": "Changed",
-    "sector": "",
-    "country": "",
-    "contact_channel": "email",
-    "phone_visibility": "company",
-    "mobile_visibility": "company",
-    "address_visibility": "admins",
-    "interests_visibility": "company",
+    **UNTOUCHED_CARD,
 }
 DISPLAY = {
     "language": "en",

@@ -28,7 +28,8 @@ from tenants.errors import (
     UnknownHost,
 )
 from tenants.keys import PLATFORM
-from tenants.registry import Registry, wrapped_key_table
+from tenants.registry import Registry
+from tenants.registry_tables import wrapped_key_table
 from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 from tenants.tenant import State, Tenant

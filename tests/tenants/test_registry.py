@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from tenants.errors import HostTaken, IllegalTransition, NoSuchHost, NoSuchTenant, ReadOnlyDatabase, SlugTaken
 from tenants.keys import PLATFORM
-from tenants.registry import WrappedKey, tenant_table
+from tenants.registry import WrappedKey
+from tenants.registry_tables import tenant_table
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant
 

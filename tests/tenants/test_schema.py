@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData, create_engine, inspect
 
-from tenants import registry, schema, stamp
+from tenants import registry_tables, schema, stamp
 from tenants.errors import TenancyError
 from tenants.sqlite import read_schema_version
 from tests.tenants.world import HISTORY, in_children
@@ -78,7 +78,7 @@ def test_a_drive_without_a_write_ahead_log_is_refused() -> None:
 
 
 def test_the_registrys_tables_are_the_ones_the_code_expects(templates: Path) -> None:
-    assert columns_in(schema.template_file(templates, schema.REGISTRY_HISTORY)) == columns_of(registry.metadata)
+    assert columns_in(schema.template_file(templates, schema.REGISTRY_HISTORY)) == columns_of(registry_tables.metadata)
 
 
 def test_a_tenant_database_has_the_stamp_the_code_expects(templates: Path) -> None:
