@@ -57,6 +57,6 @@ $(VENV)/.test: requirements-dev.txt setup.cfg pyproject.toml | $(VENV)/bin/pytho
 	@touch $@ $(VENV)/.run
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { test "$$(id -u)" = 0 && apt-get install -y -qq python3-venv > /dev/null; } \
+	@test -n "$(PYTHON)" || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq python3-venv > /dev/null; } \
 		|| { echo 'Python 3.11 to 3.13 with venv is needed: apt-get install python3-venv' >&2; exit 1; }
 	@$(or $(PYTHON),python3) -m venv $(VENV)
