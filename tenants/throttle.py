@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Table, text
+from sqlalchemy import BindParameter, Column, Connection, Integer, LargeBinary, MetaData, Table, bindparam, text
 from sqlalchemy.orm import Session
 
 _LONGEST_BLOCK_SECONDS = 24 * 3600
@@ -30,8 +30,9 @@ _RESERVE = text("""
             ELSE throttle.until END
     RETURNING count, until
 """)
-_REFUND = text("UPDATE throttle SET count = count - 1 WHERE bucket = :bucket AND count > 0")
-_RESET = text("DELETE FROM throttle WHERE bucket = :bucket")
+_BUCKETS: BindParameter[list[bytes]] = bindparam("buckets", expanding=True)
+_REFUND = text("UPDATE throttle SET count = count - 1 WHERE bucket IN :buckets AND count > 0").bindparams(_BUCKETS)
+_RESET = text("DELETE FROM throttle WHERE bucket IN :buckets").bindparams(_BUCKETS)
 _SWEEP = text("DELETE FROM throttle WHERE until < :before")
 
 
@@ -73,14 +74,14 @@ def reserve(db: Session | Connection, limit: Limit, now: int) -> int:
     return max(1, until - now) if count > limit.attempts else 0
 
 
-def refund(db: Session | Connection, limit: Limit) -> None:
-    """Give one reserved attempt back: it was never made, or it succeeded."""
-    db.execute(_REFUND, {"bucket": limit.bucket})
+def refund(db: Session | Connection, *limits: Limit) -> None:
+    """Give one reserved attempt in each bucket back: it was never made, or it succeeded."""
+    db.execute(_REFUND, {"buckets": [limit.bucket for limit in limits]})
 
 
-def reset(db: Session | Connection, limit: Limit) -> None:
-    """Forget a bucket: its owner has proved who they are."""
-    db.execute(_RESET, {"bucket": limit.bucket})
+def reset(db: Session | Connection, *limits: Limit) -> None:
+    """Forget buckets: their owner has proved who they are."""
+    db.execute(_RESET, {"buckets": [limit.bucket for limit in limits]})
 
 
 def sweep(db: Session | Connection, now: int) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tenants.keys import TenantKeys
 from tenants.registry import Registry
-from tenants.throttle import Limit, refund, reserve, reset, sweep
+from tenants.throttle import Limit, refund, reserve, sweep
 
 _QUARTER = 15 * 60
 _DAY = 24 * 3600
@@ -68,18 +68,6 @@ def reserve_all(db: Session, limits: Iterable[Limit], now: int) -> int:
     return next((wait for limit in limits if (wait := reserve(db, limit, now))), 0)
 
 
-def refund_all(db: Session, limits: Iterable[Limit]) -> None:
-    """Give back attempts that were never made."""
-    for limit in limits:
-        refund(db, limit)
-
-
-def reset_all(db: Session, limits: Iterable[Limit]) -> None:
-    """Forget the failures of somebody who has proved who they are."""
-    for limit in limits:
-        reset(db, limit)
-
-
 class AddressLimits:
     """Attempts by client address over all tenants, counted in the registry. Addresses are stored as MACs."""
 
@@ -97,8 +85,7 @@ class AddressLimits:
     def refund(self, address: str) -> None:
         """Give an attempt back: it succeeded, or was never made. Others' failures at the address still count."""
         with self._registry.counting() as connection:
-            for limit in self._limits(address):
-                refund(connection, limit)
+            refund(connection, *self._limits(address))
 
     def _limits(self, address: str) -> list[Limit]:
         network = network_of(address).encode()

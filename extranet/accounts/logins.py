@@ -50,9 +50,10 @@ class StartedLogin:
 def start_login(db: Session, user: User, device: bytes, origin: Origin) -> StartedLogin:
     """Start a login for a user who has proved who they are. ``device`` is b"" for a browser never seen."""
     now = utc_now()
-    device = device or secrets.token_bytes(16)
-    browser = _recognise(db, user, device, origin, now)
     _end_surplus(db, user, origin)
+    known = _browser_row(db, user, device) if device else None
+    device = device or secrets.token_bytes(16)
+    browser, is_new = _recognise(db, user, known, device, origin, now)
     secret, login_id = secrets.token_bytes(32), new_id()
     db.add(
         Login(
@@ -67,6 +68,8 @@ def start_login(db: Session, user: User, device: bytes, origin: Origin) -> Start
             user_agent=printable(origin.user_agent),
         )
     )
+    if is_new:
+        record(db, Event.NEW_BROWSER, origin, actor=user.id, details={"browser": browser.id})
     return StartedLogin(user.id, login_id, browser.id, secret, device)
 
 
@@ -182,8 +185,10 @@ def forget_browsers(db: Session, user_id: str, *, but: str = "") -> None:
             browser.forgotten_at = utc_now()
 
 
-def _recognise(db: Session, user: User, device: bytes, origin: Origin, now: datetime) -> KnownBrowser:
-    browser = _browser_row(db, user, device)
+def _recognise(
+    db: Session, user: User, browser: KnownBrowser | None, device: bytes, origin: Origin, now: datetime
+) -> tuple[KnownBrowser, bool]:
+    """Return the row that recognises a browser from now on, and whether it is the first time, or again the first."""
     fresh = browser is None or browser.forgotten_at is not None or browser.expires_at <= now
     if browser is None:
         browser = KnownBrowser(id=new_id(), device_hash=hash_secret(device), user_id=user.id)
@@ -194,9 +199,7 @@ def _recognise(db: Session, user: User, device: bytes, origin: Origin, now: date
         browser.forgotten_at = None
     browser.last_seen_at = now
     browser.expires_at = now + BROWSER_LIFE
-    if fresh:
-        record(db, Event.NEW_BROWSER, origin, actor=user.id, details={"browser": browser.id})
-    return browser
+    return browser, fresh
 
 
 def _browser_row(db: Session, user: User, device: bytes) -> KnownBrowser | None:

@@ -17,9 +17,7 @@ from extranet.accounts.limits import (
     browser_limits,
     noted_limits,
     reauthentication_limits,
-    refund_all,
     reserve_all,
-    reset_all,
 )
 from extranet.accounts.logins import end_logins, forget_browsers, known_browsers, renew_secret
 from extranet.accounts.names import guessable_words, parse_email, parse_person_name, parse_username
@@ -32,6 +30,7 @@ from extranet.models.company import THE_COMPANY
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import Origin
+from tenants.throttle import refund, reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def change_password(
     try:
         matches = passwords.verify(keys, user_id, before, current)
     except NoSlot:
-        refund_all(db, limits)
+        refund(db, *limits)
         db.commit()
         raise
     if not matches:
@@ -107,7 +106,7 @@ def change_password(
     db.rollback()
     stored = passwords.hash(keys, user_id, new)
     browser_id = _store_password(db, user_id, before, stored, login_id)
-    reset_all(db, limits)
+    reset(db, *limits)
     forget_browsers(db, user_id, but=browser_id)
     ended = end_logins(db, user_id, "password_changed", but=login_id)
     secret = renew_secret(db, login_id)
@@ -164,7 +163,7 @@ def unlock_user(db: Session, user: User, origin: Origin, actor: str) -> None:
     limits = account_limits(keys, user.id) + reauthentication_limits(keys, user.id)
     for browser in known_browsers(db, user.id):
         limits += browser_limits(keys, browser.id)
-    reset_all(db, limits)
+    reset(db, *limits)
     record(db, Event.USER_UNLOCKED, origin, actor=actor, subject=user.id)
 
 

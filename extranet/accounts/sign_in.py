@@ -15,9 +15,7 @@ from extranet.accounts.limits import (
     account_limits,
     browser_limits,
     noted_limits,
-    refund_all,
     reserve_all,
-    reset_all,
     row_limit,
 )
 from extranet.accounts.logins import StartedLogin, find_known_browser, start_login
@@ -27,7 +25,7 @@ from extranet.models import User, UserState
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import NOBODY, Origin
-from tenants.throttle import Limit, sweep
+from tenants.throttle import Limit, refund, reset, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +108,12 @@ def _reserve(db: Session, addresses: AddressLimits, account: _Account, attempt: 
         )
     db.commit()
     if wait:
-        raise TooManyAttempts(min(wait, LONGEST_RETRY_AFTER))
+        # In whole minutes: the second at which the last guess was made is nobody's business.
+        raise TooManyAttempts(min(-(-wait // 60) * 60, LONGEST_RETRY_AFTER))
 
 
 def _give_back(db: Session, addresses: AddressLimits, account: _Account, origin: Origin) -> None:
-    refund_all(db, account.limits)
+    refund(db, *account.limits)
     db.commit()
     if not account.trusted:
         addresses.refund(origin.address)
@@ -141,7 +140,7 @@ def _welcome(
         with suppress(NoSlot):
             user.password = passwords.hash(keys, user.id, attempt.password)
     # What strangers did to the account goes on counting in its quarter of an hour, but their row is broken.
-    reset_all(db, [*account.limits, row_limit(keys, user.id)])
+    reset(db, *account.limits, row_limit(keys, user.id))
     sweep(db, int(time.time()))
     started = start_login(db, user, attempt.device, origin)
     details = {"factors": ["password"], "login": started.login_id, "browser": started.browser_id}

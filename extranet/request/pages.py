@@ -22,6 +22,7 @@ from extranet.request.csrf import field as csrf_field
 from extranet.request.current import current
 
 _DEFAULT_ACCENT = 210
+_LOOK = select(Company.accent_hue, Company.language)
 
 # The sealed session cookie carries one of these numbers from a form to the page after it.
 NOTICES = {
@@ -71,7 +72,7 @@ def render(template: str, **values: Any) -> str:
 
 def company_look() -> Look:
     """Return the tenant's accent and default language."""
-    row = current.db.execute(select(Company.accent_hue, Company.language)).one()
+    row = current.db.execute(_LOOK).one()
     current.state.accent = row.accent_hue
     return Look(row.accent_hue, row.language)
 
