@@ -16,9 +16,10 @@ from extranet.i18n import gettext as _
 from extranet.i18n import ngettext
 from extranet.request import pages
 from extranet.request.access import public
-from extranet.request.cookies import Kind, remember_device, start_session
+from extranet.request.cookies import remember_device, start_session
 from extranet.request.current import current
 from extranet.request.events import note
+from extranet.request.state import Kind
 from extranet.security_log.events import Event
 
 blueprint = Blueprint("accounts", __name__)

@@ -12,8 +12,9 @@ from extranet.preferences.blueprint import blueprint
 from extranet.preferences.forms import PasswordForm
 from extranet.request import pages
 from extranet.request.access import while_password_expired
-from extranet.request.cookies import Kind, start_session
+from extranet.request.cookies import start_session
 from extranet.request.current import current
+from extranet.request.state import Kind
 
 
 @blueprint.get("/security")

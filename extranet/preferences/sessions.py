@@ -13,8 +13,9 @@ from extranet.accounts.browsers import describe_browser
 from extranet.errors import Invalid
 from extranet.preferences.blueprint import blueprint
 from extranet.request import pages
-from extranet.request.cookies import Kind, change_session, start_session
+from extranet.request.cookies import change_session, start_session
 from extranet.request.current import current
+from extranet.request.state import Kind
 
 
 @dataclass(frozen=True, slots=True)

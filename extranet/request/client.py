@@ -5,28 +5,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flask import request
 
 from extranet.request.current import current
+from extranet.request.state import Client
 from tenants.settings import Settings
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The other side. ``address`` is "" when no trustworthy one is known."""
-
-    address: str
-    port: int
-    scheme: str
-    user_agent: str
-    request_id: str = ""
 
 
 def find() -> None:

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import secrets
 import struct
 import time
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import replace
 
 from flask import Response, request
 
 from extranet.request.current import current
 from extranet.request.events import note
+from extranet.request.state import NO_SECRET, Kind, SessionCookie
 from extranet.security_log.events import Event
 from tenants.errors import BadSeal
 
@@ -34,28 +33,8 @@ _SESSION_SECONDS = 12 * 3600
 # kind, notice, expiry, CSRF secret, carried secret
 _SESSION = struct.Struct(">BBI16s32s")
 _DEVICE = struct.Struct(">I16s")
-_NO_SECRET = bytes(32)
 # What browsers drop, and no more: "\xa0__Host-session" is another name, which any site of the parent domain may set.
 _BLANKS = " \t"
-
-
-class Kind(IntEnum):
-    """What a session cookie stands for."""
-
-    ANONYMOUS = 1
-    LOGIN = 2
-    INVITATION = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCookie:
-    """The opened session cookie. ``secret`` is the login's, or an invitation's token, or zeros."""
-
-    kind: Kind = Kind.ANONYMOUS
-    notice: int = 0
-    csrf: bytes = field(default_factory=lambda: secrets.token_bytes(16))
-    secret: bytes = _NO_SECRET
-    expires: int = 0
 
 
 class BadCookie(Exception):
@@ -80,7 +59,7 @@ def change_session(**values: object) -> None:
     current.state.cookie_changed = True
 
 
-def start_session(kind: Kind, secret: bytes = _NO_SECRET, notice: int = 0) -> None:
+def start_session(kind: Kind, secret: bytes = NO_SECRET, notice: int = 0) -> None:
     """Begin a new session cookie with a new CSRF secret: at every change of privilege."""
     current.state.cookie = SessionCookie(kind, notice, secret=secret)
     current.state.cookie_changed = True

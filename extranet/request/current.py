@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from flask import g
 
+from extranet.platform import Platform, platform
+from extranet.request.state import Client, SessionCookie, State
+from extranet.request.user import SignedIn
+from extranet.security_log.origin import Origin
+from tenants.databases import TenantSession
 from tenants.errors import NoTenant
-
-if TYPE_CHECKING:
-    from extranet.platform import Platform
-    from extranet.request.client import Client
-    from extranet.request.cookies import SessionCookie
-    from extranet.request.user import SignedIn
-    from extranet.security_log.origin import Origin
-    from tenants.databases import TenantSession
-    from tenants.files import Files
-    from tenants.keys import TenantKeys
-    from tenants.tenant import Tenant
-
-
-@dataclass(slots=True)
-class State:
-    """What the steps have found so far. Made new for each request; nothing outlives it."""
-
-    request_id: str
-    started: float
-    writes: bool
-    resources: ExitStack = field(default_factory=ExitStack)
-    client: Client | None = None
-    tenant: Tenant | None = None
-    db: TenantSession | None = None
-    cookie: SessionCookie | None = None
-    cookie_read: SessionCookie | None = None
-    has_cookie: bool = False
-    cookie_changed: bool = False
-    device: bytes = b""
-    new_device: bytes = b""
-    user: SignedIn | None = None
-    accent: int | None = None
+from tenants.files import Files
+from tenants.keys import TenantKeys
+from tenants.tenant import Tenant
 
 
 class _Current:
@@ -57,8 +29,6 @@ class _Current:
     @property
     def platform(self) -> Platform:
         """The application's services."""
-        from extranet.platform import platform
-
         return platform()
 
     @property
@@ -116,8 +86,6 @@ class _Current:
     @property
     def origin(self) -> Origin:
         """Where this request comes from, in the security log's terms."""
-        from extranet.security_log.origin import Origin
-
         client, user = self.client, self.state.user
         browser, login = (user.browser_id, user.login_id) if user else ("", "")
         return Origin(client.address, client.port, client.user_agent, self.state.request_id, browser, login)

@@ -17,7 +17,8 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from extranet.i18n import DEFAULT_LANGUAGE, best_language, use_language
-from extranet.request.current import State, current
+from extranet.request.current import current
+from extranet.request.state import State
 from tenants.errors import TenancyError
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})

@@ -21,8 +21,9 @@ from extranet.models import Company, Login, User, UserState
 from extranet.models.base import utc_now
 from extranet.models.login import hash_secret
 from extranet.request import cookies, pages
-from extranet.request.cookies import Kind, start_session
-from extranet.request.current import State, current
+from extranet.request.cookies import start_session
+from extranet.request.current import current
+from extranet.request.state import Kind, State
 from extranet.request.user import USER_COLUMNS, SignedIn
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
