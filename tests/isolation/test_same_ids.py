@@ -22,7 +22,7 @@ from extranet.models import Company, CompanyVersion, KnownBrowser, Login, Profil
 from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from tests.browser import Browser
-from tests.evidence import dump, face, stored_files, untouched
+from tests.evidence import dump, face, said, stored_files, untouched
 from tests.platform import PASSWORD, SLUGS, UNTOUCHED_CARD, Platform, copy_home, open_platform, user_id
 
 BEN = user_id("ben")
@@ -179,9 +179,9 @@ def visitor(platform: Platform, slug: str, example: Example) -> Browser:
 
 
 def everything_said(response: TestResponse) -> bytes:
-    said = (str(response.headers).encode() + response.data).lower()
+    words = said(response)
     response.close()
-    return said
+    return words
 
 
 def rules(platform: Platform, method: str) -> set[str]:
