@@ -42,7 +42,7 @@ def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
 
 def _make_platform(settings: Settings, cost: Cost) -> Platform:
     check_home(settings)
-    tenancy = Tenancy.open(settings, HISTORY)
+    tenancy = Tenancy.open(settings, HISTORY, serving=True)
     return Platform(
         settings=settings,
         tenancy=tenancy,

@@ -2,8 +2,8 @@
 
 No Flask, no Click: plain arguments in, plain objects out. Imports run downhill::
 
-    tenancy -> resolver | databases | lifecycle | schema -> registry | keys | hosts | sqlite -> tenant | durable
-    -> errors
+    lifecycle -> stores -> tenancy -> resolver | databases -> servers -> registry | sqlite | postgresql
+    -> keys | schema | hosts -> tenant | durable -> errors
 
 The words, used here and everywhere above:
 
@@ -12,6 +12,8 @@ slug             its short name in hosts and at the command line; may change, it
 host             a DNS name that leads to one tenant
 registry         the platform's own database: tenants, hosts, states, wrapped keys
 tenant database  the database of one tenant
+server           a PostgreSQL server that holds tenant databases; "embedded" stands for SQLite in the home folder
+store            what operators can do to the tenant databases on one server: create, change, copy, destroy
 state            provisioning -> active <-> suspended -> closed -> purged
 operator         a person at the command line of the platform
 db               an open SQLAlchemy session on one tenant database; "session" alone means nothing here

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine, event, inspect
+from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.orm import InstanceState, Session
 
-from tenants import sqlite
-from tenants.durable import sync
-from tenants.errors import NoTenant, TenantUnavailable, WrongTenant
+from tenants import postgresql, sqlite
+from tenants.errors import NoSuchServer, NoTenant, TenantClosed, TenantUnavailable, WrongTenant
+from tenants.servers import Servers
 from tenants.settings import Settings
-from tenants.stamp import check_stamp, write_stamp
-from tenants.tenant import EMBEDDED, Tenant
+from tenants.stamp import check_database, check_stamp
+from tenants.tenant import EMBEDDED, State, Tenant
 
 # Two kept connections an engine, three descriptors and 155 KiB each: about 60 MiB and 1,200 descriptors a worker.
 _KEPT_ENGINES = 200
@@ -55,6 +55,7 @@ class TenantSession(Session):
 
 @dataclass(slots=True)
 class _Slot:
+    server: str
     reader: Engine
     writer: Engine
     leases: int = 0
@@ -64,8 +65,11 @@ class _Slot:
 class Databases:
     """Opens tenant databases. The least recently used engine goes first, but never one that is in use."""
 
-    def __init__(self, settings: Settings, schema_version: int, kept_engines: int = _KEPT_ENGINES) -> None:
+    def __init__(
+        self, settings: Settings, schema_version: int, servers: Servers, kept_engines: int = _KEPT_ENGINES
+    ) -> None:
         self._settings = settings
+        self._servers = servers
         self._schema_version = schema_version
         self._kept_engines = kept_engines
         self._lock = threading.Lock()
@@ -75,36 +79,17 @@ class Databases:
     def open(self, tenant: Tenant, *, writing: bool = False) -> Iterator[TenantSession]:
         """Yield a ``db`` on one tenant's database; what was not committed is rolled back at the end.
 
-        A ``db`` opened for reading refuses every write. Raises TenantUnavailable and its leaves, at the first
-        statement, and ReadOnlyDatabase.
+        A ``db`` opened for reading refuses every write. Raises TenantClosed when a closed tenant is to be written to;
+        TenantUnavailable and its leaves, at the first statement, and ReadOnlyDatabase.
         """
+        if writing and tenant.state in {State.CLOSED, State.PURGED}:
+            raise TenantClosed(f"{tenant.slug} is {tenant.state}: it can be read, not changed.")
         slot = self._lease(tenant)
         try:
-            with _session(slot.writer if writing else slot.reader, tenant) as db:
+            with session_on(slot.writer if writing else slot.reader, tenant) as db:
                 yield db
         finally:
             self._release(slot)
-
-    @contextmanager
-    def fill(self, tenant: Tenant) -> Iterator[TenantSession]:
-        """Yield a ``db`` on a fresh copy of the template, to be filled in the transaction that also stamps it.
-
-        Committed and durable at the end, or good for nothing.
-        """
-        path = self.path_of(tenant)
-        # Nobody else knows of this file yet: one sync at the end does what one a commit would do three times slower.
-        engine = sqlite.make_engine(path, self._schema_version, sqlite.sync_later)
-        try:
-            with _session(engine.execution_options(writing=True), tenant) as db:
-                write_stamp(db.connection(), tenant)
-                yield db
-                db.commit()
-        finally:
-            engine.dispose()
-        for file in path.parent.iterdir():
-            sync(file)
-        sync(path.parent)
-        sync(path.parent.parent)
 
     def path_of(self, tenant: Tenant) -> Path:
         """Return where an embedded tenant's database file is."""
@@ -122,16 +107,36 @@ class Databases:
         return len(self._slots)
 
     def _lease(self, tenant: Tenant) -> _Slot:
+        slot = self._known(tenant)
+        if slot is None:
+            # Not under the lock: making one may ask the registry, and others must not wait for its answer.
+            slot = self._add(tenant, self._make_slot(tenant))
         with self._lock:
-            slot = self._slots.get(tenant.uuid)
-            if slot is None:
-                slot = self._slots[tenant.uuid] = self._make_slot(tenant)
-            self._slots.move_to_end(tenant.uuid)
-            slot.leases += 1
             surplus = self._surplus()
         if surplus:
             self._retire(surplus)
         return slot
+
+    def _known(self, tenant: Tenant) -> _Slot | None:
+        with self._lock:
+            slot = self._slots.get(tenant.uuid)
+            if slot is None or slot.server != tenant.server:
+                return None
+            self._slots.move_to_end(tenant.uuid)
+            slot.leases += 1
+            return slot
+
+    def _add(self, tenant: Tenant, made: _Slot) -> _Slot:
+        with self._lock:
+            slot = self._slots.get(tenant.uuid)
+            moved = slot is not None and slot.server != tenant.server
+        if moved:
+            self._retire([tenant.uuid])
+        with self._lock:
+            slot = self._slots.setdefault(tenant.uuid, made)
+            self._slots.move_to_end(tenant.uuid)
+            slot.leases += 1
+            return slot
 
     def _release(self, slot: _Slot) -> None:
         with self._lock:
@@ -156,17 +161,39 @@ class Databases:
             slot.reader.dispose()
 
     def _make_slot(self, tenant: Tenant) -> _Slot:
-        # The seam for PostgreSQL: another server name, another module with the same function.
-        if tenant.server != EMBEDDED:
-            raise TenantUnavailable(f"{tenant.slug} lives on the server {tenant.server!r}, which is not known here.")
+        engine = self._embedded(tenant) if tenant.server == EMBEDDED else self._on_server(tenant)
+        return _Slot(tenant.server, engine, engine.execution_options(writing=True))
+
+    def _embedded(self, tenant: Tenant) -> Engine:
         path = self.path_of(tenant)
 
         def check(connection: Any) -> None:
             sqlite.check_folder(path.parent)
             check_stamp(connection, tenant)
 
-        engine = sqlite.make_engine(path, self._schema_version, check)
-        return _Slot(engine, engine.execution_options(writing=True))
+        return sqlite.make_engine(path, self._schema_version, check)
+
+    def _on_server(self, tenant: Tenant) -> Engine:
+        try:
+            budget = self._servers.budget_of(tenant.server, lambda: self._make_room(tenant.server))
+        except NoSuchServer as error:
+            raise TenantUnavailable(
+                f"{tenant.slug} lives on the server {tenant.server!r}, which is not known here."
+            ) from error
+        return postgresql.make_engine(
+            f"The database of {tenant.slug} on {tenant.server}",
+            lambda: self._servers.connect(tenant, budget),
+            lambda connection: check_database(connection, tenant, self._schema_version),
+        )
+
+    def _make_room(self, server: str) -> bool:
+        """Close what one idle tenant keeps open on a server; tell whether there was one."""
+        with self._lock:
+            idle = next((uuid for uuid, slot in self._slots.items() if slot.server == server and _is_idle(slot)), None)
+        if idle is None:
+            return False
+        self._retire([idle])
+        return True
 
 
 def database_file(settings: Settings, tenant_uuid: UUID) -> Path:
@@ -186,7 +213,13 @@ def tenant_of(db: Session) -> Tenant:
     return tenant
 
 
-def _session(engine: Engine, tenant: Tenant) -> TenantSession:
+def _is_idle(slot: _Slot) -> bool:
+    pool: Any = slot.reader.pool
+    return slot.leases == 0 and pool.checkedin() > 0
+
+
+def session_on(engine: Engine | Connection, tenant: Tenant) -> TenantSession:
+    """Return a ``db`` that knows whose it is, on an engine or connection that the caller vouches for."""
     return TenantSession(engine, expire_on_commit=False, info={"tenant": tenant})
 
 

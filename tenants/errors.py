@@ -81,6 +81,22 @@ class NoSuchTenant(TenancyError):
     """Raised when no tenant has this slug or UUID."""
 
 
+class NoSuchServer(TenancyError):
+    """Raised when no PostgreSQL server has this name."""
+
+
+class ServerTaken(TenancyError):
+    """Raised when a server of this name is registered already."""
+
+
+class ServerInUse(TenancyError):
+    """Raised when a server that still holds tenants is to be removed."""
+
+
+class ServerUnusable(TenancyError):
+    """Raised when a server, or the operator's credential for it, does not allow what provisioning needs."""
+
+
 class IllegalTransition(TenancyError):
     """Raised when a tenant cannot go from its present state to the one asked for."""
 

@@ -5,21 +5,19 @@ The registry row is activated last: until then the tenant is ``provisioning``, w
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import uuid4
 
-from tenants import schema, sqlite
 from tenants.databases import TenantSession
-from tenants.errors import BadHost, Busy, HostTaken, IllegalTransition, NoSuchTenant
+from tenants.durable import sync
+from tenants.errors import BadHost, HostTaken, IllegalTransition, NoSuchTenant
 from tenants.hosts import parse_host
 from tenants.keys import new_key
 from tenants.registry import WrappedKey
-from tenants.settings import Settings
+from tenants.stores import store_of
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant, parse_name, parse_slug
 
@@ -27,23 +25,27 @@ Prepared = TypeVar("Prepared")
 
 
 def create_tenant(
-    tenancy: Tenancy, slug: str, name: str, prepare: Callable[[TenantSession], Prepared]
+    tenancy: Tenancy, slug: str, name: str, prepare: Callable[[TenantSession], Prepared], server: str = EMBEDDED
 ) -> tuple[Tenant, Prepared]:
-    """Create a tenant and serve it; return it with what ``prepare`` returned.
+    """Create a tenant on a server and serve it; return it with what ``prepare`` returned.
 
     ``prepare`` fills the new database (first admin, company) in the transaction that also stamps it.
     Any failure before the tenant is served undoes everything; after a kill, the next ``create`` of the same slug does.
-    Raises BadSlug, BadName, SlugTaken, Busy.
+    Raises BadSlug, BadName, SlugTaken, Busy, NoSuchServer, ServerUnusable.
     """
     parse_slug(slug)
     name = parse_name(name)
-    with _held(tenancy.settings, slug):
+    store = store_of(tenancy, server)
+    with tenancy.locks.hold(slug):
         _undo_unfinished(tenancy, slug)
-        tenant = Tenant(uuid4(), slug, name, State.PROVISIONING, epoch=1, key_version=1, server=EMBEDDED)
+        tenant = Tenant(uuid4(), slug, name, State.PROVISIONING, epoch=1, key_version=1, server=server)
         try:
             _register(tenancy, tenant)
-            _copy_database(tenancy, tenant)
-            prepared = _fill_database(tenancy, tenant, prepare)
+            _make_folder(tenancy, tenant)
+            store.create(tenant)
+            with store.filling(tenant) as db:
+                db.info["keys"] = tenancy.keys_of(tenant)
+                prepared = prepare(db)
             return tenancy.registry.move_to(tenant, State.ACTIVE), prepared
         except BaseException:
             _undo_unfinished(tenancy, slug)
@@ -65,7 +67,7 @@ def rename_tenant(tenancy: Tenancy, slug: str, new_slug: str) -> Tenant:
     parse_slug(new_slug)
     if slug == new_slug:
         return tenancy.registry.by_slug(slug)
-    with _held_tenant(tenancy, slug) as tenant, _held(tenancy.settings, new_slug):
+    with _held_tenant(tenancy, slug) as tenant, tenancy.locks.hold(new_slug):
         if tenant.state not in {State.ACTIVE, State.SUSPENDED}:
             raise IllegalTransition(f"{slug} is {tenant.state} and cannot be renamed.")
         return tenancy.registry.rename(tenant, new_slug)
@@ -117,19 +119,12 @@ def _register(tenancy: Tenancy, tenant: Tenant) -> None:
     tenancy.registry.add(tenant, WrappedKey(tenant.key_version, masters.newest, wrapped))
 
 
-def _copy_database(tenancy: Tenancy, tenant: Tenant) -> None:
-    home = tenancy.settings.home
-    template = schema.template_file(home / "templates", tenancy.history)
+def _make_folder(tenancy: Tenancy, tenant: Tenant) -> None:
+    # Also for a tenant whose database is elsewhere: its files are kept here.
     folder = tenancy.settings.folder_of(tenant.uuid)
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700)
-    sqlite.copy_template(template, tenancy.databases.path_of(tenant))
-
-
-def _fill_database(tenancy: Tenancy, tenant: Tenant, prepare: Callable[[TenantSession], Prepared]) -> Prepared:
-    with tenancy.databases.fill(tenant) as db:
-        db.info["keys"] = tenancy.keys_of(tenant)
-        return prepare(db)
+    sync(folder.parent)
 
 
 def _undo_unfinished(tenancy: Tenancy, slug: str) -> None:
@@ -142,6 +137,7 @@ def _undo_unfinished(tenancy: Tenancy, slug: str) -> None:
     if tenant.state is not State.PROVISIONING:
         return
     tenancy.databases.forget(tenant)
+    store_of(tenancy, tenant.server).destroy(tenant.uuid)
     folder = tenancy.settings.folder_of(tenant.uuid)
     if folder.exists():
         shutil.rmtree(folder)
@@ -152,20 +148,5 @@ def _undo_unfinished(tenancy: Tenancy, slug: str) -> None:
 def _held_tenant(tenancy: Tenancy, slug: str) -> Iterator[Tenant]:
     # A lock file is only ever named after a slug that the registry knows.
     tenancy.registry.by_slug(slug)
-    with _held(tenancy.settings, slug):
+    with tenancy.locks.hold(slug):
         yield tenancy.registry.by_slug(slug)
-
-
-@contextmanager
-def _held(settings: Settings, slug: str) -> Iterator[None]:
-    """Hold a tenant against other operators. The kernel lets go when this process dies."""
-    folder = settings.home / "locks"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(folder / f"{slug}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise Busy(f"Another command is at work on {slug}; try again when it has ended.") from error
-    finally:
-        os.close(descriptor)

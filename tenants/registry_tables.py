@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -11,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     Uuid,
 )
@@ -61,6 +64,8 @@ wrapped_key_table = Table(
     Column("master_id", String(8), nullable=False),
     Column("wrapped", LargeBinary(40), nullable=False),
     Column("created_at", DateTime, nullable=False),
+    # From then on nothing that this version sealed opens again; it stays for what it signed.
+    Column("retired_at", DateTime),
     UniqueConstraint("tenant_uuid", "version", name="uq_wrapped_key_tenant_version"),
 )
 
@@ -75,3 +80,84 @@ generation_table = Table(
 throttle_table = make_throttle_table(metadata)
 
 operator_event_table, operator_event_head_table = journal_tables(metadata, "operator_event", {"personal": True})
+
+# PostgreSQL servers that hold tenant databases. Where and how much, never with which credential: the operator's is in
+# a file of the operator's own, each tenant's is sealed with that tenant's key.
+server_table = Table(
+    "server",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("pooled", Boolean, nullable=False),
+    Column("connections", Integer, nullable=False),
+    Column("added_at", DateTime, nullable=False),
+)
+
+database_login_table = Table(
+    "database_login",
+    metadata,
+    Column("tenant_uuid", Uuid, primary_key=True),
+    Column("server", String(32), primary_key=True),
+    Column("password", LargeBinary, nullable=False),
+)
+
+# What one command does to many tenants, a row a tenant: a killed run goes on where it was, nothing is done twice.
+fleet_run_table = Table(
+    "fleet_run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("verb", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("started_by", String(64), nullable=False),
+    Column("ended_at", DateTime),
+)
+
+fleet_step_table = Table(
+    "fleet_step",
+    metadata,
+    Column("run_id", Integer, ForeignKey("fleet_run.id"), primary_key=True),
+    Column("tenant_uuid", Uuid, primary_key=True),
+    Column("wave", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("from_version", Integer),
+    Column("to_version", Integer),
+    Column("attempts", Integer, nullable=False),
+    Column("ms", Integer),
+    Column("error", Text, nullable=False),
+)
+
+backup_table = Table(
+    "backup",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_uuid", Uuid, nullable=False, index=True),
+    Column("file", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("made_at", DateTime, nullable=False),
+    Column("verified_at", DateTime),
+    Column("fault", Text, nullable=False),
+)
+
+# A move, clone, purge or restore that was begun and has not ended: at most one a tenant, and how far it came.
+unfinished_table = Table(
+    "unfinished",
+    metadata,
+    Column("tenant_uuid", Uuid, primary_key=True),
+    Column("verb", String(16), nullable=False),
+    Column("step", String(32), nullable=False),
+    Column("details", Text, nullable=False),
+    Column("begun_at", DateTime, nullable=False),
+)
+
+# What is left of a purged tenant, so that its slug is not given away while anything out there still knows it.
+tombstone_table = Table(
+    "tombstone",
+    metadata,
+    Column("tenant_uuid", Uuid, primary_key=True),
+    Column("slug", String(32), nullable=False, index=True),
+    Column("purged_at", DateTime, nullable=False),
+)

@@ -22,11 +22,13 @@ _DEMO_PORT = 8000
 HELP = {
     "EXTRANET_HOME": "state folder: registry, tenant databases, files (default: var)",
     "EXTRANET_DOMAIN": "tenants answer at <slug>.<domain>; a port may follow when it is not 443 (default: localhost)",
-    "EXTRANET_REGISTRY_URL": "the registry's database (default: SQLite in the home folder)",
+    "EXTRANET_REGISTRY_URL": "the registry's database: sqlite:///PATH or postgresql://USER@HOST/DATABASE, its "
+    "password in a file that passfile= names (default: SQLite in the home folder)",
     "EXTRANET_MASTER_KEY_FILE": "file with the master key, readable by its owner alone (default: systemd's "
     "credentials folder, then master.key in the home folder)",
     "EXTRANET_TRUSTED_PROXIES": "networks, or 'unix', whose X-Forwarded-For is believed (default: none)",
     "EXTRANET_WORKERS": "gunicorn workers (default: one a processor, at least two)",
+    "EXTRANET_NODES": "machines that serve this platform: they share each server's connections (default: 1)",
 }
 
 
@@ -42,6 +44,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     trust_unix_peer: bool
     workers: int
+    nodes: int
 
     @property
     def is_local(self) -> bool:
@@ -83,7 +86,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         master_key_file=_master_key_file(environ, home),
         trusted_proxies=tuple(_network(text) for text in proxies if text != UNIX_PEER),
         trust_unix_peer=UNIX_PEER in proxies,
-        workers=_workers(environ.get("EXTRANET_WORKERS", "")),
+        workers=_number(environ, "EXTRANET_WORKERS", max(2, os.cpu_count() or 2)),
+        nodes=_number(environ, "EXTRANET_NODES", 1),
     )
 
 
@@ -120,9 +124,10 @@ def _network(text: str) -> Network:
     return network
 
 
-def _workers(text: str) -> int:
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "")
     if not text:
-        return max(2, os.cpu_count() or 2)
+        return default
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 64):
-        raise BadSettings(f"EXTRANET_WORKERS is a number from 1 to 64, not {text!r}.")
+        raise BadSettings(f"{name} is a number from 1 to 64, not {text!r}.")
     return int(text)

@@ -9,11 +9,9 @@ import os
 import shutil
 import sqlite3
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import registry as dialects
@@ -24,6 +22,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import LRUCache
 
 from tenants.errors import ReadOnlyDatabase, SchemaBehind, TenancyError, TenantUnavailable
+from tenants.forks import close_at_fork
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
 _USER_VERSION_OFFSET = 60
@@ -122,15 +121,24 @@ def make_engine(path: Path, schema_version: int, on_connect: Callable[[sqlite3.C
             raw.begin(writing=asked.get("writing", False), durable=asked.get("durable", True))
         except sqlite3.Error as error:
             raise _refusal(path, error) or error from error
+        if asked.get("writing", False):
+            _refuse_replaced(path, raw)
 
     @event.listens_for(engine, "handle_error")
     def _say_what_it_means(context: ExceptionContext) -> TenancyError | None:
         error = context.original_exception
         return _refusal(path, error) if isinstance(error, sqlite3.Error) else None
 
-    with _engines_lock:
-        _engines.add(engine)
+    close_at_fork(engine)
     return engine
+
+
+def _refuse_replaced(path: Path, connection: _Connection) -> None:
+    # Whoever moved or replaced this database held the lock that was waited for here: what is written into the old
+    # file now is lost.
+    if file_identity(path) != connection.file:
+        connection.rollback()
+        raise TenantUnavailable(f"{path} was replaced while a write waited for it.")
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> TenancyError | None:
@@ -147,7 +155,7 @@ def _open(path: Path, schema_version: int, on_connect: Callable[[sqlite3.Connect
     try:
         # mode=rw: a missing file is an error. Without it SQLite makes a new, empty tenant.
         connection = sqlite3.connect(
-            f"file:{_quoted(path)}?mode=rw",
+            f"file:{quoted(path)}?mode=rw",
             uri=True,
             factory=_Connection,
             isolation_level=None,
@@ -196,7 +204,8 @@ def _check_schema(connection: sqlite3.Connection, path: Path, schema_version: in
         raise SchemaBehind(f"{path} has schema {found}, this code needs {schema_version}.")
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Return a path as it stands in a file: URI."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
@@ -256,20 +265,3 @@ def read_schema_version(path: Path) -> int:
     if len(header) < _USER_VERSION_OFFSET + 4 or not header.startswith(_MAGIC):
         raise TenantUnavailable(f"{path} is damaged: not an SQLite file.")
     return int.from_bytes(header[_USER_VERSION_OFFSET:])
-
-
-# SQLite's locks belong to a process: a child that inherits an open database believes it holds what only its parent
-# does, and can destroy the file. So nothing idle is open at a fork; each side opens its own again.
-_engines: WeakSet[Engine] = WeakSet()
-_engines_lock = threading.Lock()
-
-
-def _close_before_fork() -> None:
-    _engines_lock.acquire()
-    for engine in _engines:
-        engine.dispose()
-
-
-os.register_at_fork(
-    before=_close_before_fork, after_in_parent=_engines_lock.release, after_in_child=_engines_lock.release
-)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from cachetools import LRUCache
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, insert
 
 from tenants import schema, sqlite
 from tenants.databases import Databases, TenantSession
@@ -22,25 +22,44 @@ from tenants.errors import BadSettings, KeyUnavailable, NotInitialised, TenantUn
 from tenants.files import Files
 from tenants.journal import Journal
 from tenants.keys import PLATFORM, MasterKeys, TenantKeys, create_master_key, new_key, read_master_keys
+from tenants.locks import Locks
 from tenants.registry import Registry, WrappedKey, add_key
+from tenants.registry_database import (
+    changing_registry,
+    drafting_registry,
+    is_postgresql,
+    open_registry,
+    registry_exists,
+    registry_file,
+    upgrade_registry,
+)
 from tenants.registry_tables import generation_table, operator_event_head_table, operator_event_table
 from tenants.resolver import Resolver
+from tenants.servers import Server, Servers
 from tenants.settings import Settings
+from tenants.shares import take_share
 from tenants.tenant import Tenant
 
 _REMEMBERED_KEYS = 2_000
+_OPERATORS_CONNECTIONS = 4
 
 
 class Tenancy:
     """Everything the application and the command line need to reach tenants. Made by ``open``."""
 
-    def __init__(self, settings: Settings, registry: Registry, master_keys: MasterKeys, history: str) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, master_keys: MasterKeys, history: str, *, serving: bool
+    ) -> None:
         self.settings = settings
         self.registry = registry
         self.master_keys = master_keys
         self.history = history
         self.resolver = Resolver(registry, settings.domain)
-        self.databases = Databases(settings, schema.head(history))
+        self.servers = Servers(registry, self.keys_of, self._serving_share if serving else _operators_share)
+        self.databases = Databases(settings, schema.head(history), self.servers)
+        self.locks = Locks(settings.home / "locks", registry.engine)
+        # What else was opened in this tenancy's name, closed with it.
+        self.opened = ExitStack()
         # The platform's key proves at start that the master key is the one this home was made with.
         self.platform_keys = self._unwrap(PLATFORM)
         self.operator_journal = Journal(operator_event_table, operator_event_head_table, self.platform_keys)
@@ -48,17 +67,16 @@ class Tenancy:
         self._keys: LRUCache[tuple[UUID, int], TenantKeys] = LRUCache(_REMEMBERED_KEYS)
 
     @classmethod
-    def open(cls, settings: Settings, history: str) -> Self:
+    def open(cls, settings: Settings, history: str, *, serving: bool = False) -> Self:
         """Open an initialised home; ``history`` is the package with the tenant databases' migrations.
 
+        ``serving`` is for the web: many processes at once, each with its share of every server's connections.
         Raises NotInitialised, KeyUnavailable, SchemaBehind.
         """
-        path = registry_file(settings)
-        if not path.exists():
-            raise NotInitialised(f"There is no registry at {path}. Run: extranet init")
-        engine = sqlite.make_engine(path, schema.head(schema.REGISTRY_HISTORY), lambda _connection: None)
+        engine = open_registry(settings)
         try:
-            return cls(settings, Registry(engine), read_master_keys(settings.master_key_file), history)
+            master_keys = read_master_keys(settings.master_key_file)
+            return cls(settings, Registry(engine), master_keys, history, serving=serving)
         except BaseException:
             engine.dispose()
             raise
@@ -87,6 +105,7 @@ class Tenancy:
 
     def close(self) -> None:
         """Close every connection."""
+        self.opened.close()
         self.databases.close()
         self.registry.engine.dispose()
 
@@ -98,6 +117,12 @@ class Tenancy:
     ) -> None:
         self.close()
 
+    def _serving_share(self, server: Server) -> int:
+        # One share more than workers: one that is being replaced still ends its requests while the next one begins.
+        processes = self.settings.workers + 1
+        take_share(self.settings.home / "slots" / "connections", processes)
+        return max(1, (server.connections - _operators_share(server)) // (processes * self.settings.nodes))
+
     def _unwrap(self, owner: UUID) -> TenantKeys:
         wrapped = self.registry.keys_of(owner)
         if not wrapped:
@@ -108,25 +133,25 @@ class Tenancy:
         )
 
 
-def registry_file(settings: Settings) -> Path:
-    """Return the registry's SQLite file; raise BadSettings for an engine that is not supported."""
-    before, prefix, path = settings.registry_url.partition("sqlite:///")
-    if before or not prefix or path in {"", ":memory:"}:
-        raise BadSettings("EXTRANET_REGISTRY_URL must be sqlite:///PATH.")
-    return Path(path).absolute()
+def _operators_share(_server: Server) -> int:
+    # Commands open one or two each; what is left for them is never given to the web.
+    return _OPERATORS_CONNECTIONS
 
 
 def initialise(settings: Settings) -> None:
     """Make the home folder, master key and registry. Safe to run again after a crash or in passing.
 
-    An existing key or registry is kept as it is; a registry without its key is refused, never given a new one.
+    An existing key is kept as it is, an older registry is brought to this code's schema; a registry without its key
+    is refused, never given a new one.
     """
-    path = registry_file(settings)
-    for folder in (settings.home, settings.home / "tenants", path.parent):
+    folders = [settings.home, settings.home / "tenants"]
+    if not is_postgresql(settings):
+        folders.append(registry_file(settings).parent)
+    for folder in folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_home(settings)
     with _alone(settings.home):
-        _initialise(settings, path)
+        _initialise(settings)
     sync(settings.home)
 
 
@@ -149,48 +174,38 @@ def _alone(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _initialise(settings: Settings, path: Path) -> None:
-    if not path.exists() and any((settings.home / "tenants").iterdir()):
+def _initialise(settings: Settings) -> None:
+    exists = registry_exists(settings)
+    if not exists and any((settings.home / "tenants").iterdir()):
         raise NotInitialised(
-            f"There are tenants in {settings.home} but no registry at {path}. "
+            f"There are tenants in {settings.home} but no registry {_where(settings)}. "
             "Put the registry back: their keys are in it and nowhere else."
         )
     if not settings.master_key_file.exists():
-        if path.exists():
+        if exists:
             raise KeyUnavailable(
-                f"The registry {path} exists but its master key {settings.master_key_file} does not. "
+                f"The registry {_where(settings)} exists but its master key {settings.master_key_file} does not. "
                 "Put the key back: a new one could not open what the old one sealed."
             )
         settings.master_key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_master_key(settings.master_key_file)
     master_keys = read_master_keys(settings.master_key_file)
-    if not path.exists():
-        _create_registry(settings, path, master_keys)
+    if exists:
+        upgrade_registry(settings)
+    elif is_postgresql(settings):
+        with changing_registry(settings) as connection:
+            schema.upgrade(connection, schema.REGISTRY_HISTORY)
+            _fill_registry(connection, master_keys)
+    else:
+        with drafting_registry(settings) as connection:
+            _fill_registry(connection, master_keys)
 
 
-def _create_registry(settings: Settings, path: Path, master_keys: MasterKeys) -> None:
-    sqlite.refuse_leftovers(path)
-    draft = path.with_name(f"{path.name}.part")
-    for leftover in (draft, *(Path(f"{draft}{suffix}") for suffix in sqlite.SIDE_FILES)):
-        leftover.unlink(missing_ok=True)
-    template = schema.template_file(settings.home / "templates", schema.REGISTRY_HISTORY)
-    sqlite.copy_template(template, draft)
-    _with_engine(draft, lambda engine: _fill_registry(engine, master_keys))
-    sync(draft)
-    draft.replace(path)
-    sync(path.parent)
+def _where(settings: Settings) -> str:
+    return "in its PostgreSQL database" if is_postgresql(settings) else f"at {registry_file(settings)}"
 
 
-def _fill_registry(engine: Engine, master_keys: MasterKeys) -> None:
-    with engine.execution_options(writing=True).begin() as connection:
-        connection.execute(insert(generation_table).values(id=1, number=1))
-        connection.execute(insert(operator_event_head_table).values(id=1, sequence=0, mac=bytes(32)))
-        add_key(connection, PLATFORM, WrappedKey(1, master_keys.newest, master_keys.wrap(PLATFORM, 1, new_key())))
-
-
-def _with_engine(path: Path, fill: Callable[[Engine], None]) -> None:
-    engine = sqlite.make_engine(path, schema.head(schema.REGISTRY_HISTORY), lambda _connection: None)
-    try:
-        fill(engine)
-    finally:
-        engine.dispose()
+def _fill_registry(connection: Connection, master_keys: MasterKeys) -> None:
+    connection.execute(insert(generation_table).values(id=1, number=1))
+    connection.execute(insert(operator_event_head_table).values(id=1, sequence=0, mac=bytes(32)))
+    add_key(connection, PLATFORM, WrappedKey(1, master_keys.newest, master_keys.wrap(PLATFORM, 1, new_key())))

@@ -12,6 +12,8 @@ import pytest
 from extranet.i18n import DEFAULT_LANGUAGE, use_language
 from tests.platform import Platform, copy_home, make_home, open_platform
 
+pytest_plugins = ("tests.services.fixtures",)
+
 os.umask(0o077)
 
 # Thousands of real databases, each commit of which waits for the disk: in memory the suite takes a third of the time.

@@ -99,9 +99,10 @@ def _open(tenancy: Tenancy, tenant: Tenant) -> None:
 
 
 def _check_registry(tenancy: Tenancy) -> None:
-    from tenants.tenancy import registry_file
+    from tenants.registry_database import is_postgresql, registry_file
 
-    _check_private(registry_file(tenancy.settings))
+    if not is_postgresql(tenancy.settings):
+        _check_private(registry_file(tenancy.settings))
 
 
 def _check_private(path: Path) -> None:

@@ -114,6 +114,10 @@ def test_every_error_there_is_has_been_thought_of() -> None:
         "IllegalTransition",
         "Busy",
         "NotInitialised",
+        "NoSuchServer",
+        "ServerTaken",
+        "ServerInUse",
+        "ServerUnusable",
     }
     for module in (refused, tenancy):
         classes = {value for value in vars(module).values() if isinstance(value, type)}

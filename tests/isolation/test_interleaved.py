@@ -51,7 +51,9 @@ def crowd(platform: Platform) -> dict[str, Person]:
     """The same person in both tenants, who reads another language in each, and an application that fails on demand."""
     platform.app.add_url_rule("/half-way", "half-way", fail_half_way, methods=["GET", "POST"])
     platform.tenancy.close()
-    platform.tenancy.databases = Databases(platform.settings, schema.head(HISTORY), kept_engines=1)
+    platform.tenancy.databases = Databases(
+        platform.settings, schema.head(HISTORY), platform.tenancy.servers, kept_engines=1
+    )
     people = {}
     for slug in SLUGS:
         browser = platform.signed_in(slug, "ben")

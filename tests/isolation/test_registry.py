@@ -170,13 +170,20 @@ def test_every_table_of_the_registry_is_known_here_and_holds_what_it_should(walk
         assert tables == set(metadata.tables) | {"alembic_version"}
         assert tables == {
             "alembic_version",
+            "backup",
+            "database_login",
+            "fleet_run",
+            "fleet_step",
             "former_slug",
             "generation",
             "host",
             "operator_event",
             "operator_event_head",
+            "server",
             "tenant",
             "throttle",
+            "tombstone",
+            "unfinished",
             "wrapped_key",
         }
         assert {slug for (slug,) in registry.execute("SELECT slug FROM tenant")} == {*SLUGS, "initech"}

@@ -228,9 +228,9 @@ def test_another_tenants_file_put_in_place_of_a_served_one_is_refused(
         text_of(tenancy.databases, acme)
 
 
-def test_a_tenant_on_a_server_nobody_knows_is_unavailable(settings: Settings, acme: Tenant) -> None:
+def test_a_tenant_on_a_server_nobody_knows_is_unavailable(tenancy: Tenancy, settings: Settings, acme: Tenant) -> None:
     elsewhere = Tenant(acme.uuid, "acme", "Acme", acme.state, 1, 1, "pg1")
-    databases = Databases(settings, schema.head(HISTORY))
+    databases = Databases(settings, schema.head(HISTORY), tenancy.servers)
     with pytest.raises(TenantUnavailable, match="'pg1'"), databases.open(elsewhere):
         pass
     assert len(databases) == 0
@@ -241,8 +241,8 @@ def twenty(tenancy: Tenancy) -> list[Tenant]:
     return [lifecycle.create_tenant(tenancy, f"tenant{number}", "T", prepare)[0] for number in range(20)]
 
 
-def test_the_least_recently_used_engine_goes_first(settings: Settings, twenty: list[Tenant]) -> None:
-    databases = Databases(settings, schema.head(HISTORY), kept_engines=3)
+def test_the_least_recently_used_engine_goes_first(tenancy: Tenancy, settings: Settings, twenty: list[Tenant]) -> None:
+    databases = Databases(settings, schema.head(HISTORY), tenancy.servers, kept_engines=3)
     a, b, c, d = twenty[:4]
     for tenant in (a, b, c, a, d):
         text_of(databases, tenant)
@@ -253,8 +253,8 @@ def test_the_least_recently_used_engine_goes_first(settings: Settings, twenty: l
     assert open_files_under(settings.home / "tenants") == []
 
 
-def test_an_engine_in_use_is_never_disposed(settings: Settings, twenty: list[Tenant]) -> None:
-    databases = Databases(settings, schema.head(HISTORY), kept_engines=2)
+def test_an_engine_in_use_is_never_disposed(tenancy: Tenancy, settings: Settings, twenty: list[Tenant]) -> None:
+    databases = Databases(settings, schema.head(HISTORY), tenancy.servers, kept_engines=2)
     with databases.open(twenty[0], writing=True) as db:
         db.add(note("while others come and go", "2"))
         db.flush()
@@ -268,8 +268,10 @@ def test_an_engine_in_use_is_never_disposed(settings: Settings, twenty: list[Ten
     databases.close()
 
 
-def test_more_tenants_in_use_than_engines_kept_are_all_served(settings: Settings, twenty: list[Tenant]) -> None:
-    databases = Databases(settings, schema.head(HISTORY), kept_engines=2)
+def test_more_tenants_in_use_than_engines_kept_are_all_served(
+    tenancy: Tenancy, settings: Settings, twenty: list[Tenant]
+) -> None:
+    databases = Databases(settings, schema.head(HISTORY), tenancy.servers, kept_engines=2)
     opened = [databases.open(tenant) for tenant in twenty[:5]]
     assert [manager.__enter__().scalars(select(Note.changes)).one() for manager in opened] == [
         f"hello tenant{number}" for number in range(5)
@@ -301,8 +303,8 @@ def test_a_forgotten_tenants_files_are_closed_when_the_last_user_is_done(
     assert open_files_under(settings.folder_of(globex.uuid))
 
 
-def test_a_connection_never_leads_to_another_file(settings: Settings, twenty: list[Tenant]) -> None:
-    databases = Databases(settings, schema.head(HISTORY), kept_engines=5)
+def test_a_connection_never_leads_to_another_file(tenancy: Tenancy, settings: Settings, twenty: list[Tenant]) -> None:
+    databases = Databases(settings, schema.head(HISTORY), tenancy.servers, kept_engines=5)
     wrong: list[str] = []
 
     def visit(seed: int) -> None:

@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import select
 
 from tenants import databases, lifecycle, schema, sqlite
-from tenants.databases import Databases
 from tenants.errors import (
     BadHost,
     BadName,
@@ -28,9 +27,12 @@ from tenants.errors import (
     UnknownHost,
 )
 from tenants.keys import PLATFORM
+from tenants.locks import Locks
 from tenants.registry import Registry
 from tenants.registry_tables import wrapped_key_table
 from tenants.settings import Settings
+from tenants.stores import embedded
+from tenants.stores.embedded import EmbeddedStore
 from tenants.tenancy import Tenancy
 from tenants.tenant import State, Tenant
 from tests.tenants.world import (
@@ -147,18 +149,18 @@ def test_an_interrupt_after_the_tenant_is_served_undoes_nothing(
 
 
 STEPS: list[tuple[ModuleType | type, str]] = [
-    (lifecycle, "_held"),
+    (Locks, "hold"),
     (lifecycle, "_undo_unfinished"),
     (lifecycle, "_register"),
     (Registry, "add"),
-    (lifecycle, "_copy_database"),
+    (lifecycle, "_make_folder"),
+    (EmbeddedStore, "create"),
     (schema, "template_file"),
     (sqlite, "copy_template"),
-    (lifecycle, "_fill_database"),
-    (Databases, "fill"),
-    (databases, "write_stamp"),
+    (EmbeddedStore, "filling"),
+    (embedded, "write_stamp"),
     (databases.TenantSession, "commit"),
-    (databases, "sync"),
+    (embedded, "sync"),
     (Registry, "move_to"),
 ]
 

@@ -17,9 +17,10 @@ from tenants.errors import (
     UnknownHost,
 )
 from tenants.registry import Registry
+from tenants.registry_database import registry_file
 from tenants.resolver import Resolver
 from tenants.settings import Settings
-from tenants.tenancy import Tenancy, registry_file
+from tenants.tenancy import Tenancy
 from tenants.tenant import State, Tenant
 from tests.tenants.world import HISTORY, Clock, prepare
 

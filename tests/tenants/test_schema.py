@@ -46,12 +46,12 @@ def test_a_changed_history_never_meets_an_older_template(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     (versions / "0001_first.py").write_text("one")
     (versions / "notes.txt").write_text("not a revision")
-    first = schema._digest("changing_history"), schema.head("changing_history")
+    first = schema.digest("changing_history"), schema.head("changing_history")
     schema._revisions.cache_clear()
-    schema._digest.cache_clear()
+    schema.digest.cache_clear()
     (versions / "0001_first.py").write_text("another")
     (versions / "0002_second.py").write_text("two")
-    second = schema._digest("changing_history"), schema.head("changing_history")
+    second = schema.digest("changing_history"), schema.head("changing_history")
     assert first[0] != second[0]
     assert (first[1], second[1]) == (1, 2)
 

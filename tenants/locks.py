@@ -1,0 +1,56 @@
+"""Locks that operators' commands take by name. Whoever holds one is alive: a dead process's are gone with it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from tenants.errors import Busy
+
+
+class Locks:
+    """One lock a name: files in a folder, or in a PostgreSQL registry where several machines can see them."""
+
+    def __init__(self, folder: Path, registry: Engine) -> None:
+        self._folder = folder
+        self._registry = registry
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold the lock ``name``; raise Busy at once when somebody else does."""
+        held = self._hold_row if self._registry.dialect.name == "postgresql" else self._hold_file
+        with held(name):
+            yield
+
+    @contextmanager
+    def _hold_file(self, name: str) -> Iterator[None]:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _busy(name) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _hold_row(self, name: str) -> Iterator[None]:
+        number = int.from_bytes(hashlib.sha256(f"extranet/lock/{name}".encode()).digest()[:8], signed=True)
+        # A connection of its own, closed at the end: a lock of the session would outlive its use in a pool.
+        with self._registry.connect() as connection:
+            connection.detach()
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar_one():
+                raise _busy(name)
+            yield
+
+
+def _busy(name: str) -> Busy:
+    return Busy(f"Another command is at work on {name}; try again when it has ended.")

@@ -1,0 +1,115 @@
+"""The roles of a tenant database on PostgreSQL, and what each may do there.
+
+``t_<uuid>_own`` cannot sign in; it owns the database and everything in it, and changes the schema.
+``t_<uuid>`` is what the web signs in as: it reads and writes rows, and nothing else, in this one database.
+"""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from tenants.servers import database_name
+
+TABLES_OWNER = "extranet_tables"
+"""Owns what is in a template, until the copy is given to its tenant's own owner."""
+
+TENANTS = "extranet_tenants"
+"""Every tenant's login is a member: what a line of pg_hba.conf can name."""
+
+# A tenant is served by several processes; each opens at most four connections for it.
+_CONNECTION_LIMIT = 32
+_TIMEOUTS: dict[LiteralString, str] = {
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+# A runaway sort must not fill the server's disk. Only a superuser may set it; where we are none, the server's default
+# holds.
+_TEMPORARY_FILES = "1GB"
+
+
+def owner_name(tenant_uuid: UUID) -> str:
+    """Return the name of the role that owns a tenant's database."""
+    return f"{database_name(tenant_uuid)}_own"
+
+
+def make_roles(admin: psycopg.Connection[Any], tenant_uuid: UUID, password: str) -> None:
+    """Make both roles, with the password as a SCRAM verifier: in clear it would stand in the server's log."""
+    login, owner = _names(tenant_uuid)
+    verifier = admin.pgconn.encrypt_password(
+        password.encode(), database_name(tenant_uuid).encode(), b"scram-sha-256"
+    ).decode()
+    statements = [
+        sql.SQL("CREATE ROLE {} NOLOGIN").format(owner),
+        sql.SQL(
+            "CREATE ROLE {} LOGIN PASSWORD {} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+            " CONNECTION LIMIT {} IN ROLE {}"
+        ).format(login, sql.Literal(verifier), sql.Literal(_CONNECTION_LIMIT), sql.Identifier(TENANTS)),
+        # Before PostgreSQL 16 a role's maker is no member of it, and only a member may give it a database.
+        sql.SQL("GRANT {}, {} TO CURRENT_USER").format(owner, login),
+        *(
+            sql.SQL("ALTER ROLE {} SET {} = {}").format(login, sql.Identifier(name), sql.Literal(value))
+            for name, value in _TIMEOUTS.items()
+        ),
+    ]
+    if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
+        limit = sql.SQL("ALTER ROLE {} SET temp_file_limit = {}")
+        statements.append(limit.format(login, sql.Literal(_TEMPORARY_FILES)))
+    admin.execute(sql.SQL("; ").join(statements))
+
+
+def set_password(admin: psycopg.Connection[Any], tenant_uuid: UUID, password: str) -> None:
+    """Give a tenant's login another password. Connections that are open stay open."""
+    name = database_name(tenant_uuid)
+    verifier = admin.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+    admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
+
+
+def drop_roles(admin: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
+    """Remove both roles; missing ones are no error."""
+    admin.execute(sql.SQL("DROP ROLE IF EXISTS {}, {}").format(*_names(tenant_uuid)))
+
+
+def own_everything(connection: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
+    """Give what came with the template to the tenant's owner, and act as that owner until the transaction ends."""
+    _, owner = _names(tenant_uuid)
+    connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(TABLES_OWNER), owner))
+    act_as_owner(connection, tenant_uuid)
+
+
+def act_as_owner(connection: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
+    """Act as the tenant's owner until the transaction ends."""
+    _, owner = _names(tenant_uuid)
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
+
+
+def grant_rows(connection: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
+    """Let the tenant's login read and write rows: none of the stamp or the version, none that a journal holds.
+
+    Run as the owner, again after every change of the schema.
+    """
+    login, _ = _names(tenant_uuid)
+    journals = connection.execute(
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%\\_no\\_update' AND NOT tgisinternal"
+    ).fetchall()
+    parts = [
+        sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
+        sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(login),
+        sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}").format(login),
+        sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(login),
+        sql.SQL("REVOKE INSERT, UPDATE, DELETE ON stamp, alembic_version FROM {}").format(login),
+    ]
+    for (journal,) in journals:
+        table = sql.Identifier(journal)
+        parts.append(sql.SQL("REVOKE UPDATE, DELETE ON {} FROM {}").format(table, login))
+        # Erasing somebody empties the sealed part of an entry; the trigger refuses anything else.
+        parts.append(sql.SQL("GRANT UPDATE (private) ON {} TO {}").format(table, login))
+    connection.execute(sql.SQL("; ").join(parts))
+
+
+def _names(tenant_uuid: UUID) -> tuple[sql.Identifier, sql.Identifier]:
+    return sql.Identifier(database_name(tenant_uuid)), sql.Identifier(owner_name(tenant_uuid))
