@@ -58,7 +58,7 @@ class Tenancy:
         self.servers = Servers(registry, self.keys_of, self._serving_share if serving else _operators_share)
         self.databases = Databases(settings, schema.head(history), self.servers)
         self.locks = Locks(settings.home / "locks", registry.engine)
-        # What else was opened in this tenancy's name, closed with it.
+        # What operators' commands opened in this tenancy's name, closed with it.
         self.opened = ExitStack()
         # The platform's key proves at start that the master key is the one this home was made with.
         self.platform_keys = self._unwrap(PLATFORM)

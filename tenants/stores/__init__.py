@@ -10,6 +10,7 @@ postgresql.py  databases and roles on one PostgreSQL server
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from tenants.stores.embedded import EmbeddedStore
 from tenants.tenant import EMBEDDED
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
     from tenants.stores.store import Store
     from tenants.tenancy import Tenancy
 
+_opened: WeakKeyDictionary[Tenancy, dict[str, Store]] = WeakKeyDictionary()
+
 
 def store_of(tenancy: Tenancy, server: str) -> Store:
-    """Return the store of that name; raise NoSuchServer, or ServerUnusable without the operator's credential."""
+    """Return the store of that name, opened once and closed with the tenancy.
+
+    Raises NoSuchServer, or ServerUnusable without the operator's credential.
+    """
+    opened = _opened.setdefault(tenancy, {})
+    if server not in opened:
+        opened[server] = _open_store(tenancy, server)
+    return opened[server]
+
+
+def _open_store(tenancy: Tenancy, server: str) -> Store:
     if server == EMBEDDED:
         return EmbeddedStore(tenancy.settings, tenancy.history)
     from tenants.stores.administration import Administration

@@ -56,7 +56,7 @@ def make_roles(admin: psycopg.Connection[Any], tenant_uuid: UUID, password: str)
             for name, value in _TIMEOUTS.items()
         ),
     ]
-    if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
+    if admin.info.parameter_status("is_superuser") == "on":
         limit = sql.SQL("ALTER ROLE {} SET temp_file_limit = {}")
         statements.append(limit.format(login, sql.Literal(_TEMPORARY_FILES)))
     admin.execute(sql.SQL("; ").join(statements))
