@@ -143,7 +143,7 @@ class Databases:
             slot.leases -= 1
             done = slot.retired and slot.leases == 0
         if done:
-            slot.reader.dispose()
+            slot.reader.pool.dispose()
 
     def _surplus(self) -> list[UUID]:
         count = len(self._slots) - self._kept_engines
@@ -158,7 +158,7 @@ class Databases:
                 slot.retired = True
             idle = [slot for slot in slots if slot.leases == 0]
         for slot in idle:
-            slot.reader.dispose()
+            slot.reader.pool.dispose()
 
     def _make_slot(self, tenant: Tenant) -> _Slot:
         engine = self._embedded(tenant) if tenant.server == EMBEDDED else self._on_server(tenant)
