@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from flask import Flask, Response, current_app
 
 from extranet import request
@@ -19,10 +20,14 @@ from extranet.request.no_session import NoFlaskSession
 from extranet.today import views as today
 from extranet.well_known import views as well_known
 from tenants.settings import Settings
+from tenants.shared_store import open_store
 from tenants.tenancy import Tenancy, check_home
+from tenants.throttle_redis import RedisThrottle
 
 HISTORY = "extranet.migrations"
 """The package with the tenant databases' migrations."""
+
+logger = structlog.get_logger("extranet.app")
 
 
 def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
@@ -48,8 +53,16 @@ def _make_platform(settings: Settings, cost: Cost) -> Platform:
         tenancy=tenancy,
         # As many hashes at a time as there are workers: more would only share the same cores, at 32 MiB each.
         passwords=Passwords(cost, settings.workers, settings.home / "slots"),
-        addresses=AddressLimits(tenancy.registry, tenancy.platform_keys),
+        addresses=AddressLimits(tenancy.registry, tenancy.platform_keys, _shared_throttle(tenancy)),
     )
+
+
+def _shared_throttle(tenancy: Tenancy) -> RedisThrottle | None:
+    store = open_store(tenancy.settings, lambda why: logger.error("redis", why=why, instead="the registry counts"))
+    if store is None:
+        return None
+    tenancy.opened.callback(store.close)
+    return RedisThrottle(store)
 
 
 def _close_defaults(app: Flask) -> None:

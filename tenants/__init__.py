@@ -2,7 +2,7 @@
 
 No Flask, no Click: plain arguments in, plain objects out. Imports run downhill::
 
-    lifecycle -> stores -> tenancy -> resolver | databases -> servers -> registry | sqlite | postgresql
+    fleet -> lifecycle -> stores -> tenancy -> resolver | databases -> servers -> registry | sqlite | postgresql
     -> keys | schema | hosts -> tenant | durable -> errors
 
 The words, used here and everywhere above:
@@ -14,7 +14,9 @@ registry         the platform's own database: tenants, hosts, states, wrapped ke
 tenant database  the database of one tenant
 server           a PostgreSQL server that holds tenant databases; "embedded" stands for SQLite in the home folder
 store            what operators can do to the tenant databases on one server: create, change, copy, destroy
-state            provisioning -> active <-> suspended -> closed -> purged
+fleet            all tenants together
+run, step        one command's work on the whole fleet, and on one tenant in it; each is a row in the registry
+state            provisioning -> active <-> suspended, either -> closed -> purged; a closed one may be reopened
 operator         a person at the command line of the platform
 db               an open SQLAlchemy session on one tenant database; "session" alone means nothing here
 operation        a function that changes data

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tenants.errors import TenantUnavailable
+from tenants.silence import Silence
 
 WAIT_SECONDS = 5.0
 
@@ -23,6 +24,7 @@ class ConnectionBudget:
         self.limit = limit
         self._make_room = make_room
         self._lock = threading.Lock()
+        self.silence = Silence()
         self._taken = 0
         self._queue: deque[threading.Event] = deque()
 
@@ -30,6 +32,11 @@ class ConnectionBudget:
     def taken(self) -> int:
         """How many connections are open or being opened."""
         return self._taken
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a permit."""
+        return bool(self._queue)
 
     def take(self) -> None:
         """Take a permit; raise TenantUnavailable when none comes free in time."""
@@ -50,16 +57,26 @@ class ConnectionBudget:
                 self._taken -= 1
 
     def _wait(self, turn: threading.Event) -> None:
-        end = time.monotonic() + WAIT_SECONDS
-        # Somebody else's idle connection may come free without a permit being given: ask again now and then.
+        came = False
+        try:
+            came = self._comes(turn, time.monotonic() + WAIT_SECONDS)
+        finally:
+            # Whoever is interrupted leaves the line too: a permit that nobody takes up would be lost for good.
+            if not came:
+                self._leave(turn)
+        if not came:
+            raise TenantUnavailable(f"All {self.limit} connections of this process to the server are in use.")
+
+    def _comes(self, turn: threading.Event, end: float) -> bool:
+        # Somebody else's connection may become idle without a permit being given: ask again now and then.
         while not turn.wait(0 if self._make_room() else min(0.05, max(0.0, end - time.monotonic()))):
             if time.monotonic() >= end:
-                self._leave(turn)
-                return
+                return False
+        return True
 
     def _leave(self, turn: threading.Event) -> None:
         with self._lock:
-            if turn.is_set():
+            if not turn.is_set():
+                self._queue.remove(turn)
                 return
-            self._queue.remove(turn)
-        raise TenantUnavailable(f"All {self.limit} connections of this process to the server are in use.")
+        self.give()

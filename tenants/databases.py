@@ -184,16 +184,15 @@ class Databases:
             f"The database of {tenant.slug} on {tenant.server}",
             lambda: self._servers.connect(tenant, budget),
             lambda connection: check_database(connection, tenant, self._schema_version),
+            most=budget.limit,
         )
 
     def _make_room(self, server: str) -> bool:
-        """Close what one idle tenant keeps open on a server; tell whether there was one."""
+        """Close a connection to a server that is kept open and not in use; tell whether there was one."""
         with self._lock:
-            idle = next((uuid for uuid, slot in self._slots.items() if slot.server == server and _is_idle(slot)), None)
-        if idle is None:
-            return False
-        self._retire([idle])
-        return True
+            slots = [slot for slot in self._slots.values() if slot.server == server]
+        # Of tenants that nobody visits just now before those that are busy, the least recently visited first.
+        return any(postgresql.close_idle(slot.reader) for slot in sorted(slots, key=_is_in_use))
 
 
 def database_file(settings: Settings, tenant_uuid: UUID) -> Path:
@@ -213,9 +212,8 @@ def tenant_of(db: Session) -> Tenant:
     return tenant
 
 
-def _is_idle(slot: _Slot) -> bool:
-    pool: Any = slot.reader.pool
-    return slot.leases == 0 and pool.checkedin() > 0
+def _is_in_use(slot: _Slot) -> bool:
+    return slot.leases > 0
 
 
 def session_on(engine: Engine | Connection, tenant: Tenant) -> TenantSession:

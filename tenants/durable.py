@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
@@ -21,6 +22,35 @@ def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
     finally:
         draft.unlink()
     sync(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a new file in the place of an old one, durable before this returns; whoever could read it still can.
+
+    Raises FileNotFoundError when there is no old one, PermissionError when the new one cannot have its owner.
+    """
+    old = os.stat(path, follow_symlinks=False)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            keep_owner(file.fileno(), old)
+            os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def keep_owner(descriptor: int, of: os.stat_result) -> None:
+    """Give an open file the owner of another: what root has made, the service's own account must still open."""
+    ours = os.fstat(descriptor)
+    if (ours.st_uid, ours.st_gid) != (of.st_uid, of.st_gid):
+        os.fchown(descriptor, of.st_uid, of.st_gid)
 
 
 def sync(path: Path) -> None:

@@ -85,6 +85,10 @@ class NoSuchServer(TenancyError):
     """Raised when no PostgreSQL server has this name."""
 
 
+class BadServer(TenancyError):
+    """Raised when a server's name, URL or number of connections makes no sense."""
+
+
 class ServerTaken(TenancyError):
     """Raised when a server of this name is registered already."""
 
@@ -99,6 +103,14 @@ class ServerUnusable(TenancyError):
 
 class IllegalTransition(TenancyError):
     """Raised when a tenant cannot go from its present state to the one asked for."""
+
+
+class UnsafeChange(TenancyError):
+    """Raised when a change of a schema would take a journal's protection away; it is rolled back."""
+
+
+class RunRefused(TenancyError):
+    """Raised when a run over the fleet cannot begin, or cannot go on, as asked."""
 
 
 class Busy(TenancyError):
@@ -128,3 +140,19 @@ class BrokenJournal(TenancyError):
         super().__init__(f"entry {sequence}: {why}")
         self.sequence = sequence
         self.why = why
+
+
+class NoSuchBackup(TenancyError):
+    """Raised when a tenant has no backup of this id, or none at all."""
+
+
+class BadArchive(TenancyError):
+    """Raised when a backup is damaged, cut off, another tenant's, or of one whose key is gone."""
+
+
+class BackupFailed(TenancyError):
+    """Raised when a backup could not be made; nothing of it is left."""
+
+
+class CopyFailed(TenancyError):
+    """Raised when a copy of a tenant's rows is not what was read; the original is as it was."""

@@ -10,17 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, Table, insert, select
+from sqlalchemy import Connection, Result, Row, Select, Table, insert, select
 from sqlalchemy.orm import Session
 
 from tenants.errors import BadSeal, BrokenJournal
 from tenants.journal_tables import as_stored, statements_for
 from tenants.keys import TenantKeys, same
+from tenants.sealed_columns import seal_of
+
+BATCH: Final = 500
+"""How many rows are in memory at once."""
 
 _GENESIS: Final = bytes(32)
 
@@ -47,7 +51,7 @@ class Journal:
         self._head = head
         self._statements = statements_for(entries, head)
         self._keys = keys
-        self._purpose = f"journal/{entries.name}"
+        self._seal = seal_of(entries.c.private)
 
     def append(
         self,
@@ -84,7 +88,7 @@ class Journal:
             }
         )
         mac = self._mac(previous, sequence, body)
-        sealed = self._keys.seal(self._purpose, private_bytes, context=sequence.to_bytes(8))
+        sealed = self._sealed(private_bytes, sequence)
         db.execute(
             self._statements.append, {"sequence": sequence, "body": body, "private": sealed, "mac": mac, **columns}
         )
@@ -116,19 +120,54 @@ class Journal:
         Raises BrokenJournal naming the first entry that does not hold.
         """
         previous, count = _GENESIS, 0
-        stored = select(*as_stored(self._entries)).order_by(self._entries.c.sequence)
-        for row in db.execute(stored.execution_options(yield_per=500)):
-            count += 1
-            self._verify_row(row, count, previous)
-            previous = row.mac
-            if anchor is not None and anchor[0] == count and anchor[1] != previous.hex():
-                raise BrokenJournal(count, "it does not match the head noted earlier: the chain was rewritten")
+        with self._stored(db) as rows:
+            for row in rows:
+                count += 1
+                self._verify_row(row, count, previous)
+                previous = row.mac
+                if anchor is not None and anchor[0] == count and anchor[1] != previous.hex():
+                    raise BrokenJournal(count, "it does not match the head noted earlier: the chain was rewritten")
         if anchor is not None and anchor[0] > count:
             raise BrokenJournal(count + 1, "it is missing: the chain was cut off since the head was noted")
         last, mac = self._head_row(db, self._statements.read_head)
         if (last, mac) != (count, previous):
             raise BrokenJournal(min(last, count) + 1, "the head row does not match the last entry")
         return count
+
+    def take_over(
+        self,
+        db: Session | Connection,
+        original: Journal,
+        original_db: Session | Connection,
+        each: Callable[[int], None],
+    ) -> None:
+        """Fill this journal, which was never started, with all entries of another one: a new chain, under its own keys.
+
+        What was signed stays as it is, byte for byte, and what was erased stays erased. The original is verified first.
+        ``each`` is told how many entries came with each batch. Raises BrokenJournal.
+        """
+        original.verify(original_db)
+        last, mac = 0, _GENESIS
+        with original._stored(original_db) as stored:
+            for rows in stored.partitions():
+                taken = []
+                for row in rows:
+                    last, mac = row.sequence, self._mac(mac, row.sequence, row.body)
+                    taken.append({**row._asdict(), "private": self._sealed_anew(original, row), "mac": mac})
+                db.execute(insert(self._entries), taken)
+                each(len(taken))
+        db.execute(insert(self._head).values(id=1, sequence=last, mac=mac))
+
+    def _stored(self, db: Session | Connection) -> Result[Any]:
+        stored = select(*as_stored(self._entries)).order_by(self._entries.c.sequence)
+        return db.execute(stored.execution_options(yield_per=BATCH))
+
+    def _sealed_anew(self, original: Journal, row: Row[Any]) -> bytes | None:
+        raw, _ = original._open_private(row)
+        return self._sealed(raw, row.sequence) if raw else None
+
+    def _sealed(self, private: bytes, sequence: int) -> bytes:
+        return self._keys.seal(self._seal.purpose, private, context=self._seal.bound_to(sequence))
 
     def _entry(self, row: Row[Any]) -> Entry:
         return Entry(
@@ -163,7 +202,7 @@ class Journal:
     def _open_private(self, row: Row[Any]) -> tuple[bytes, dict[str, Any]]:
         if row.private is None:
             return b"", {}
-        raw = self._keys.open(self._purpose, row.private, context=row.sequence.to_bytes(8))
+        raw = self._keys.open(self._seal.purpose, row.private, context=self._seal.bound_to(row.sequence))
         return raw, json.loads(raw[16:])
 
     def _head_row(self, db: Session | Connection, statement: Select[Any]) -> tuple[int, bytes]:
@@ -173,7 +212,7 @@ class Journal:
         raise BrokenJournal(0, "the head row is missing or malformed")
 
     def _mac(self, previous: bytes, sequence: int, body: bytes) -> bytes:
-        return self._keys.mac(self._purpose, previous + sequence.to_bytes(8) + hashlib.sha256(body).digest())
+        return self._keys.mac(self._seal.purpose, previous + sequence.to_bytes(8) + hashlib.sha256(body).digest())
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

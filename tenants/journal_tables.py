@@ -26,7 +26,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
+from tenants.sealed_columns import Sealed
+
 _TECHNICAL: Final = {"personal": False}
+_HEAD: Final = "_head"
 
 
 def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any]) -> tuple[Table, Table]:
@@ -35,6 +38,7 @@ def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any
     ``private_info`` classifies the columns that concern a person.
     """
     personal = dict(private_info)
+    seal = Sealed(f"journal/{name}", context="sequence")
     entries = Table(
         name,
         metadata,
@@ -45,17 +49,23 @@ def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any
         Column("actor", String(64), nullable=False, info=personal),
         Column("subject", String(64), nullable=False, index=True, info=personal),
         Column("body", LargeBinary, nullable=False, info=personal),
-        Column("private", LargeBinary, nullable=True, info=personal),
+        Column("private", LargeBinary, nullable=True, info={**personal, **seal.info}),
         Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
     )
     head = Table(
-        f"{name}_head",
+        f"{name}{_HEAD}",
         metadata,
         Column("id", Integer, primary_key=True, autoincrement=False, info=_TECHNICAL),
         Column("sequence", Integer, nullable=False, info=_TECHNICAL),
         Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
     )
     return entries, head
+
+
+def journals_in(metadata: MetaData) -> list[tuple[Table, Table]]:
+    """Return the two tables of every journal that ``journal_tables`` declared."""
+    tables = metadata.tables
+    return [(tables[name.removesuffix(_HEAD)], tables[name]) for name in sorted(tables) if name.endswith(_HEAD)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from tenants.errors import Busy
+from tenants.errors import Busy, TenancyError
+
+FLEET = "the fleet"
+"""What is held by whoever works on all tenants. No slug has a space: no tenant's own lock is ever this one."""
 
 
 class Locks:
@@ -49,7 +52,16 @@ class Locks:
             connection.detach()
             if not connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar_one():
                 raise _busy(name)
-            yield
+            # The lock is the session's. Its transaction, left open for as long as the work takes, would hold back the
+            # server's vacuum, and a server that ends idle transactions would end the lock with it.
+            connection.commit()
+            try:
+                yield
+            finally:
+                # At a closed connection the server lets go when it notices, and the next command may be sooner. One
+                # that broke has let go already.
+                with suppress(TenancyError):
+                    connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
 
 
 def _busy(name: str) -> Busy:

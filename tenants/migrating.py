@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from alembic import context, op
+from sqlalchemy import Connection
+
+from tenants.errors import UnsafeChange
 
 _NEVER = "journal entries are never changed, replaced or deleted"
 _KEPT = ("sequence", "at", "event", "outcome", "actor", "subject", "body", "mac")
@@ -12,11 +15,25 @@ def run() -> None:
     """Run the pending revisions on the caller's connection and note the version where it is quick to read."""
     connection = context.config.attributes["connection"]
     context.configure(connection=connection, render_as_batch=True)
+    guards = _guards(connection)
     with context.begin_transaction():
         context.run_migrations()
+    if lost := guards - _guards(connection):
+        # A table that is rebuilt comes back without its triggers.
+        raise UnsafeChange(f"A journal would lose {', '.join(sorted(lost))}: make_append_only in the same revision.")
     if connection.dialect.name == "sqlite":
         # In the file's header: a fleet's versions are read without opening a database.
         connection.exec_driver_sql(f"PRAGMA user_version = {int(context.get_context().get_current_revision() or 0)}")
+
+
+def _guards(connection: Connection) -> set[str]:
+    """Return the names of the triggers that keep journals as they are."""
+    asked = (
+        "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
+        if connection.dialect.name == "sqlite"
+        else "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
+    )
+    return {name for name, table in connection.exec_driver_sql(asked) if name.startswith(f"{table}_no_")}
 
 
 def make_append_only(journal: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
 from typing import Any
 
@@ -12,21 +11,19 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import registry as dialects
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import DisconnectionError, StatementError
 from sqlalchemy.util import LRUCache
 
-from tenants.budget import WAIT_SECONDS, ConnectionBudget
 from tenants.errors import ReadOnlyDatabase, TenancyError, TenantUnavailable
 from tenants.forks import close_at_fork
+from tenants.postgresql_connection import connect, first_line, hung_up
+from tenants.postgresql_pool import KEPT_CONNECTIONS, MOST_CONNECTIONS, Pool
 
-OLDEST_SERVER = 140000
+__all__ = ["OLDEST_SERVER", "SharedDialect", "close_idle", "connect", "first_line", "hung_up", "make_engine"]
 
-# Two kept connections (1.2 MiB each on the server) cover two threads on one tenant; a burst may have two more, and the
-# rest of it waits, so that one tenant never takes a whole process's budget.
-_KEPT_CONNECTIONS = 2
-_MOST_CONNECTIONS = 4
+# Up to PostgreSQL 14 every role may create tables in the schema "public" of every database it can connect to.
+OLDEST_SERVER = 150000
+
 _RECYCLE_SECONDS = 1800
 
 # Every writer of a database takes this lock first, as SQLite's writers do theirs: what is checked before a write is
@@ -34,30 +31,13 @@ _RECYCLE_SECONDS = 1800
 _WRITE_LOCK = 1
 
 # The server, the network or an operator is at fault. Any other error is the program's own and passes as it is.
-_UNAVAILABLE = ("08", "28", "3D", "53", "55", "57", "58", "XX")
+# 25P03: the server has ended a transaction that stood still, since we did.
+_UNAVAILABLE = ("08", "25P03", "28", "3D", "53", "55", "57", "58", "XX")
 _READ_ONLY = "25006"
+# What a server says that follows another one, to a transaction that means to write; the latter to its BEGIN.
+_STANDBY = (_READ_ONLY, "0A000")
 
 _compiled_statements: LRUCache[Any, Any] = LRUCache(1000)
-
-
-class _Connection(psycopg.Connection[Any]):
-    """A connection that gives its permit back when it is closed, by whomever."""
-
-    permit: ConnectionBudget | None = None
-
-    def close(self) -> None:
-        super().close()
-        permit, self.permit = self.permit, None
-        if permit is not None:
-            permit.give()
-
-
-class _Pool(QueuePool):
-    def _do_get(self) -> Any:
-        try:
-            return super()._do_get()
-        except PoolTimeout as error:
-            raise TenantUnavailable("All connections to this database are in use.") from error
 
 
 class SharedDialect(PGDialect_psycopg):
@@ -92,20 +72,22 @@ def make_engine(
     on_connect: Callable[[psycopg.Connection[Any]], None],
     *,
     one_writer: bool = True,
+    most: int = MOST_CONNECTIONS,
 ) -> Engine:
     """Return an engine whose connections ``connect`` makes; ``where`` names it in errors.
 
     ``on_connect`` sees each new connection first and raises when it leads to the wrong database.
     Only a connection with the execution option ``writing`` can write. With ``one_writer`` it waits for the writer
-    before it, as on SQLite. ``durable=False`` is for what a power cut may take back.
+    before it, as on SQLite. ``durable=False`` is for what a power cut may take back. ``most`` connections are open at
+    once, and never more than four.
     """
+    kept, most = min(KEPT_CONNECTIONS, most), min(MOST_CONNECTIONS, most)
     engine = create_engine(
         "postgresql+tenants://",
         creator=lambda: _open(where, connect, on_connect),
-        poolclass=_Pool,
-        pool_size=_KEPT_CONNECTIONS,
-        max_overflow=_MOST_CONNECTIONS - _KEPT_CONNECTIONS,
-        pool_timeout=WAIT_SECONDS,
+        poolclass=Pool,
+        pool_size=kept,
+        max_overflow=most - kept,
         pool_recycle=_RECYCLE_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,
@@ -119,23 +101,10 @@ def make_engine(
     return engine
 
 
-def connect(conninfo: str, *, pooled: bool = False, budget: ConnectionBudget | None = None) -> psycopg.Connection[Any]:
-    """Open a connection, within a budget when there is one; raise TenantUnavailable.
-
-    ``pooled``: a pooler in transaction mode is in between, which may not know a prepared statement again.
-    """
-    if budget is not None:
-        budget.take()
-    try:
-        connection = _Connection.connect(conninfo, prepare_threshold=None if pooled else 5)
-    except BaseException as error:
-        if budget is not None:
-            budget.give()
-        if isinstance(error, psycopg.Error):
-            raise TenantUnavailable(f"The server cannot be reached: {_first_line(error)}") from error
-        raise
-    connection.permit = budget
-    return connection
+def close_idle(engine: Engine) -> bool:
+    """Close one connection that an engine keeps open and nobody uses; tell whether there was one."""
+    pool: Any = engine.pool
+    return bool(pool.close_idle())
 
 
 def _open(
@@ -149,7 +118,7 @@ def _open(
         connection.rollback()
     except psycopg.Error as error:
         connection.close()
-        raise TenantUnavailable(f"{where} is not as it should be: {_first_line(error)}") from error
+        raise TenantUnavailable(f"{where} is not as it should be: {first_line(error)}") from error
     except BaseException:
         connection.close()
         raise
@@ -157,10 +126,7 @@ def _open(
 
 
 def _refuse_hung_up(connection: psycopg.Connection[Any], _record: Any, _proxy: Any) -> None:
-    # A server that was restarted has closed its end. Looking costs 2 us, a round trip a hundred times that.
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    if hung_up(connection) or getattr(connection, "is_suspect", False):
         raise DisconnectionError("The server closed the connection.")
 
 
@@ -176,13 +142,37 @@ def _begin(where: str, connection: Connection, one_writer: bool) -> None:
             raw.execute("SET LOCAL synchronous_commit = off")
         if writing and one_writer:
             raw.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITE_LOCK,))
-    except psycopg.Error as error:
-        raise _refusal(where, error) or error from error
+    except (psycopg.OperationalError, psycopg.InternalError, psycopg.NotSupportedError) as error:
+        if raw.broken or raw.closed or (writing and error.sqlstate in _STANDBY):
+            connection.invalidate(error)
+        raise TenantUnavailable(f"{where} cannot be used: {first_line(error)}") from error
 
 
 def _meaning(where: str, context: ExceptionContext) -> TenancyError | None:
     error = context.original_exception
-    return _refusal(where, error) if isinstance(error, psycopg.Error) else None
+    if not isinstance(error, psycopg.Error):
+        return None
+    if error.sqlstate in _STANDBY and _is_writing(context.connection):
+        # The next connection looks for the server that can be written to.
+        context.is_disconnect = True
+        return TenantUnavailable(f"{where} cannot be written to: {first_line(error)}")
+    refusal = _refusal(where, error)
+    if refusal is None:
+        _hide_values(error, context.sqlalchemy_exception)
+    return refusal
+
+
+def _hide_values(error: psycopg.Error, wrapped: StatementError | None) -> None:
+    # What the server adds quotes rows, and what it says of a value that it cannot read (class 22) quotes that: what
+    # people typed would end in the operator's log. Nobody else has seen either of the two yet.
+    quotes = (error.sqlstate or "").startswith("22")
+    error.args = (f"{type(error).__name__} ({error.sqlstate})." if quotes else first_line(error),)
+    if wrapped is not None:
+        wrapped.args = (f"({type(error).__name__}) {error}",)
+
+
+def _is_writing(connection: Connection | None) -> bool:
+    return connection is not None and bool(connection.get_execution_options().get("writing", False))
 
 
 def _refusal(where: str, error: psycopg.Error) -> TenancyError | None:
@@ -190,12 +180,7 @@ def _refusal(where: str, error: psycopg.Error) -> TenancyError | None:
     if state == _READ_ONLY:
         return ReadOnlyDatabase(f"{where} was opened for reading.")
     if state is None and isinstance(error, psycopg.OperationalError):
-        return TenantUnavailable(f"{where} hung up: {_first_line(error)}")
+        return TenantUnavailable(f"{where} hung up: {first_line(error)}")
     if state is not None and state.startswith(_UNAVAILABLE):
-        return TenantUnavailable(f"{where} cannot be used: {_first_line(error)}")
+        return TenantUnavailable(f"{where} cannot be used: {first_line(error)}")
     return None
-
-
-def _first_line(error: psycopg.Error) -> str:
-    # The rest of a message may quote a row.
-    return str(error).strip().partition("\n")[0]

@@ -6,9 +6,9 @@ per request, that what it has cached is out of date.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from tenants.registry_tables import (
     tenant_table,
     wrapped_key_table,
 )
+from tenants.slugs import refuse_slug
 from tenants.tenant import State, Tenant, check_transition
 
 
@@ -34,6 +35,7 @@ class WrappedKey:
     version: int
     master_id: str
     wrapped: bytes
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Registry:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.announce: Callable[[], None] = lambda: None
         self._writer = engine.execution_options(writing=True)
         self._counter = engine.execution_options(writing=True, durable=False)
 
@@ -58,6 +61,7 @@ class Registry:
         with self.writing() as connection:
             connection.execute(update(generation_table).values(number=generation_table.c.number + 1))
             yield connection
+        self.announce()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -130,12 +134,12 @@ class Registry:
         rows = select(wrapped_key_table).where(wrapped_key_table.c.tenant_uuid == tenant_uuid)
         with self.engine.connect() as connection:
             found = connection.execute(rows.order_by(wrapped_key_table.c.version))
-            return [WrappedKey(row.version, row.master_id, row.wrapped) for row in found]
+            return [WrappedKey(row.version, row.master_id, row.wrapped, row.retired_at) for row in found]
 
     def add(self, tenant: Tenant, key: WrappedKey) -> None:
         """Add a tenant and its key, in whatever state it says; raise SlugTaken."""
         with self.changing() as connection:
-            self._refuse_former(connection, tenant)
+            refuse_slug(connection, tenant.slug, tenant.uuid)
             try:
                 connection.execute(insert(tenant_table).values(**_values(tenant), created_at=_now(), changed_at=_now()))
             except IntegrityError as error:
@@ -159,6 +163,10 @@ class Registry:
         epoch = tenant_table.c.epoch + (1 if tenant.state is State.ACTIVE else 0)
         return self._change(tenant, tenant_table.c.state == tenant.state, state=state, epoch=epoch, changed_at=_now())
 
+    def change_server(self, tenant: Tenant, server: str) -> Tenant:
+        """Say where a tenant's database is from now on."""
+        return self._change(tenant, tenant_table.c.server == tenant.server, server=server)
+
     def raise_epoch(self, tenant: Tenant) -> Tenant:
         """Make every cookie of a tenant worthless."""
         return self._change(tenant, true(), epoch=tenant_table.c.epoch + 1)
@@ -166,7 +174,7 @@ class Registry:
     def rename(self, tenant: Tenant, slug: str) -> Tenant:
         """Give a tenant another slug; the one it leaves stays its own and redirects. Raise SlugTaken."""
         with self.changing() as connection:
-            self._refuse_former(connection, replace(tenant, slug=slug))
+            refuse_slug(connection, slug, tenant.uuid)
             try:
                 renamed = _updated(connection, tenant, tenant_table.c.slug == tenant.slug, slug=slug)
             except IntegrityError as error:
@@ -202,12 +210,6 @@ class Registry:
     def _change(self, tenant: Tenant, condition: ColumnElement[bool], **values: Any) -> Tenant:
         with self.changing() as connection:
             return _updated(connection, tenant, condition, **values)
-
-    def _refuse_former(self, connection: Connection, tenant: Tenant) -> None:
-        former = select(former_slug_table.c.tenant_uuid).where(former_slug_table.c.slug == tenant.slug)
-        owner = connection.execute(former).scalar_one_or_none()
-        if owner is not None and owner != tenant.uuid:
-            raise SlugTaken(f"The slug {tenant.slug!r} belonged to another tenant and stays reserved.")
 
 
 def add_key(connection: Connection, tenant_uuid: UUID, key: WrappedKey) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect
 
 from tenants import schema, sqlite
 from tenants.durable import sync
-from tenants.errors import BadSettings, NotInitialised, SchemaBehind
+from tenants.errors import BadSettings, NotInitialised, SchemaBehind, TenantUnavailable
 from tenants.settings import Settings
 
 _HISTORY = schema.REGISTRY_HISTORY
@@ -34,11 +35,14 @@ def registry_exists(settings: Settings) -> bool:
         return inspect(engine).has_table("generation")
 
 
-def upgrade_registry(settings: Settings) -> None:
-    """Bring an existing registry to this code's schema, all or nothing."""
+def upgrade_registry(settings: Settings) -> int | None:
+    """Bring an existing registry to this code's schema, all or nothing; return which one it had if it was older."""
     with changing_registry(settings) as connection:
-        if _version(connection) < schema.head(_HISTORY):
-            schema.upgrade(connection, _HISTORY)
+        found = _version(connection)
+        if found >= schema.head(_HISTORY):
+            return None
+        schema.upgrade(connection, _HISTORY)
+    return found
 
 
 @contextmanager
@@ -47,6 +51,8 @@ def changing_registry(settings: Settings) -> Iterator[Connection]:
     engine = _on_postgresql(settings) if is_postgresql(settings) else _on_sqlite(registry_file(settings))
     with _disposed(engine), engine.execution_options(writing=True).begin() as connection:
         yield connection
+        if engine.dialect.name == "postgresql":
+            _close_to_public(connection)
 
 
 @contextmanager
@@ -63,6 +69,32 @@ def drafting_registry(settings: Settings) -> Iterator[Connection]:
     sync(draft)
     draft.replace(path)
     sync(path.parent)
+
+
+def forget_deleted(engine: Engine, table: str) -> None:
+    """Leave nothing of a table's deleted rows in the registry's own files; raise TenantUnavailable.
+
+    Copies of the registry, and the bare disk, are the operators' to forget.
+    """
+    if engine.dialect.name == "sqlite":
+        _empty_log(engine)
+    else:
+        _rewrite(engine, table)
+
+
+def is_open_to_public(engine: Engine) -> bool:
+    """Tell whether every role of its server may connect to a PostgreSQL registry."""
+    with engine.connect() as connection:
+        asked = "SELECT has_database_privilege('public', current_database(), 'CONNECT')"
+        return bool(connection.exec_driver_sql(asked).scalar_one())
+
+
+def where_registry_is(settings: Settings) -> str:
+    """Return where the registry is, without what is secret of it."""
+    if not is_postgresql(settings):
+        return str(registry_file(settings))
+    given = _parsed(settings)
+    return f"the database {given.get('dbname') or given.get('user')} on {given.get('host') or 'this machine'}"
 
 
 def is_postgresql(settings: Settings) -> bool:
@@ -85,6 +117,7 @@ def _on_sqlite(path: Path) -> Engine:
 def _on_postgresql(settings: Settings) -> Engine:
     from tenants import postgresql
 
+    _parsed(settings)
     return postgresql.make_engine(
         "The registry",
         lambda: postgresql.connect(settings.registry_url),
@@ -92,6 +125,44 @@ def _on_postgresql(settings: Settings) -> Engine:
         # Its changes queue for the generation row, and its counters must not queue at all.
         one_writer=False,
     )
+
+
+def _parsed(settings: Settings) -> dict[str, Any]:
+    from psycopg import Error
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return conninfo_to_dict(settings.registry_url)
+    except Error:
+        # Its own words quote what it did not understand, which may be a password.
+        raise BadSettings("EXTRANET_REGISTRY_URL cannot be read: postgresql://USER@HOST/DATABASE.") from None
+
+
+def _empty_log(engine: Engine) -> None:
+    # Deleted rows are overwritten where they were (secure_delete); pages of before are in the log until it is emptied.
+    with engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        (busy, *_) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise TenantUnavailable("The registry's log cannot be emptied while others read it: do this again.")
+
+
+def _rewrite(engine: Engine, table: str) -> None:
+    with engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        # A connection of its own: the table is written anew outside of any transaction, and the old file removed.
+        connection.detach()
+        raw.autocommit = True
+        raw.execute(f'VACUUM (FULL) "{table}"')
+
+
+def _close_to_public(connection: Connection) -> None:
+    # Tenants' logins may be on the same server. Whoever does not own the database gets a warning, and doctor says it.
+    name = connection.dialect.identifier_preparer.quote(
+        connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    )
+    connection.exec_driver_sql(f"GRANT CONNECT ON DATABASE {name} TO CURRENT_USER")
+    connection.exec_driver_sql(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC")
 
 
 def _checked(engine: Engine) -> Engine:

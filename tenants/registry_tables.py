@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from tenants.journal_tables import journal_tables
+from tenants.sealed_columns import Sealed
 from tenants.throttle import make_throttle_table
 
 metadata = MetaData()
@@ -98,7 +99,7 @@ database_login_table = Table(
     metadata,
     Column("tenant_uuid", Uuid, primary_key=True),
     Column("server", String(32), primary_key=True),
-    Column("password", LargeBinary, nullable=False),
+    Column("password", LargeBinary, nullable=False, info=Sealed("database-login", context="server").info),
 )
 
 # What one command does to many tenants, a row a tenant: a killed run goes on where it was, nothing is done twice.
@@ -158,6 +159,7 @@ tombstone_table = Table(
     "tombstone",
     metadata,
     Column("tenant_uuid", Uuid, primary_key=True),
-    Column("slug", String(32), nullable=False, index=True),
+    # Each that it ever had.
+    Column("slug", String(32), primary_key=True, index=True),
     Column("purged_at", DateTime, nullable=False),
 )

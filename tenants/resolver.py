@@ -33,6 +33,7 @@ class Resolver:
         self._registry = registry
         self._domain = domain
         self._clock = clock
+        self.listen: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._answers: LRUCache[str, Tenant | Refusal] = LRUCache(_REMEMBERED_HOSTS)
         self._generation = -1
@@ -54,17 +55,23 @@ class Resolver:
             return answer
         raise answer()
 
+    def look_again(self) -> None:
+        """Ask the registry before the next answer: it is said to have changed."""
+        with self._lock:
+            self._checked_at = float("-inf")
+
     def _refresh(self) -> None:
         now = self._clock()
         with self._lock:
             if now - self._checked_at < _RECHECK_SECONDS:
                 return
             self._checked_at = now
+        # Here, not at the start: a server's workers are forked from a process that has no need to listen.
+        self.listen()
         try:
             generation = self._registry.generation()
         except BaseException:
-            with self._lock:
-                self._checked_at = float("-inf")
+            self.look_again()
             raise
         with self._lock:
             if generation != self._generation:

@@ -8,26 +8,27 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, Subquery, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tenants import postgresql
 from tenants.budget import ConnectionBudget
-from tenants.errors import NoSuchServer, ServerInUse, ServerTaken, TenantUnavailable
+from tenants.errors import BadSeal, NoSuchServer, ServerInUse, ServerTaken, TenantUnavailable
 from tenants.keys import TenantKeys
 from tenants.registry import Registry
 from tenants.registry_tables import database_login_table, server_table, tenant_table
+from tenants.sealed_columns import seal_of
 from tenants.tenant import EMBEDDED, Tenant
 
-_PURPOSE = "database-login"
-_CONNECT_SECONDS = 5
+_SEAL = seal_of(database_login_table.c.password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +76,27 @@ class Servers:
 
     def add(self, server: Server) -> None:
         """Register a server; raise ServerTaken."""
-        values = {
-            "name": server.name,
-            "address": server.address,
-            "pooled": server.pooled,
-            "connections": server.connections,
-            "added_at": datetime.now(UTC).replace(tzinfo=None),
-        }
+        added_at = datetime.now(UTC).replace(tzinfo=None)
         try:
             with self._registry.changing() as connection:
-                connection.execute(insert(server_table).values(**values))
+                connection.execute(insert(server_table).values(**asdict(server), added_at=added_at))
         except IntegrityError as error:
             raise ServerTaken(f"There is a server {server.name!r} already.") from error
+
+    def change(self, server: Server) -> None:
+        """Register another address or number of connections for a server; raise NoSuchServer.
+
+        A process that has it open learns of another number when it starts anew.
+        """
+        ours = server_table.c.name == server.name
+        with self._registry.changing() as connection:
+            if connection.execute(update(server_table).where(ours).values(**asdict(server))).rowcount == 0:
+                raise NoSuchServer(f"There is no server {server.name!r}.")
 
     def remove(self, name: str) -> None:
         """Forget a server that holds no tenant; raise NoSuchServer or ServerInUse."""
         with self._registry.changing() as connection:
-            held = connection.execute(select(func.count()).where(tenant_table.c.server == name)).scalar_one()
+            held = connection.execute(select(func.count()).select_from(_held_by(name))).scalar_one()
             if held:
                 raise ServerInUse(f"The server {name} still holds {held} {'tenant' if held == 1 else 'tenants'}.")
             if connection.execute(delete(server_table).where(server_table.c.name == name)).rowcount == 0:
@@ -106,13 +111,27 @@ class Servers:
 
     def new_login(self, tenant: Tenant, server: str) -> str:
         """Make, store and return the password of a tenant's own role on a server."""
-        password = secrets.token_urlsafe(32)
-        sealed = self._keys_of(tenant).seal(_PURPOSE, password.encode(), context=server.encode())
-        login = {"tenant_uuid": tenant.uuid, "server": server}
+        password = _new_password()
         with self._registry.writing() as connection:
-            connection.execute(_logins(tenant.uuid, server))
-            connection.execute(insert(database_login_table).values(**login, password=sealed))
+            self._store(connection, tenant, server, [password])
         return password
+
+    def renew_login(self, tenant: Tenant, server: str) -> str:
+        """Store a new password before the one in use and return it; the same again until ``settle_login``.
+
+        Until then both are tried, so that none fails on whichever side of the change the server is.
+        """
+        with self._registry.writing() as connection:
+            known = self._passwords_of(connection, tenant, server)
+            if len(known) == 1:
+                known = [_new_password(), *known]
+                self._store(connection, tenant, server, known)
+        return known[0]
+
+    def settle_login(self, tenant: Tenant, server: str) -> None:
+        """Forget all passwords but the newest: the server has it."""
+        with self._registry.writing() as connection:
+            self._store(connection, tenant, server, self._passwords_of(connection, tenant, server)[:1])
 
     def forget_login(self, tenant_uuid: UUID, server: str) -> None:
         """Remove a stored password; a missing one is no error."""
@@ -122,15 +141,17 @@ class Servers:
     def connect(self, tenant: Tenant, budget: ConnectionBudget) -> psycopg.Connection[Any]:
         """Connect to a tenant's database as its own role, within a budget; raise TenantUnavailable."""
         server = self.by_name(tenant.server)
-        conninfo = make_conninfo(
-            server.address,
-            dbname=database_name(tenant.uuid),
-            user=database_name(tenant.uuid),
-            password=self._password_of(tenant),
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="extranet",
-        )
-        return postgresql.connect(conninfo, pooled=server.pooled, budget=budget)
+        with self._registry.engine.connect() as connection:
+            *newer, last = self._passwords_of(connection, tenant, tenant.server)
+        for password in newer:
+            with suppress(TenantUnavailable):
+                return _connect(server, tenant, password, budget)
+        return _connect(server, tenant, last, budget)
+
+    def password_of(self, tenant: Tenant) -> str:
+        """Return the newest password of a tenant's own role; raise TenantUnavailable. For operators' examinations."""
+        with self._registry.engine.connect() as connection:
+            return self._passwords_of(connection, tenant, tenant.server)[0]
 
     def budget_of(self, name: str, make_room: Callable[[], bool]) -> ConnectionBudget:
         """Return this process's budget on a server, made at first use; raise NoSuchServer."""
@@ -142,20 +163,52 @@ class Servers:
                 budget = self._budgets.setdefault(name, made)
         return budget
 
-    def _password_of(self, tenant: Tenant) -> str:
+    def _passwords_of(self, connection: Connection, tenant: Tenant, server: str) -> list[str]:
+        """Return the passwords that may be the right one, the newest first."""
         ours = select(database_login_table.c.password).where(
-            database_login_table.c.tenant_uuid == tenant.uuid, database_login_table.c.server == tenant.server
+            database_login_table.c.tenant_uuid == tenant.uuid, database_login_table.c.server == server
         )
-        with self._registry.engine.connect() as connection:
-            sealed = connection.execute(ours).scalar_one_or_none()
+        sealed = connection.execute(ours).scalar_one_or_none()
         if sealed is None:
-            raise TenantUnavailable(f"{tenant.slug} has no login on the server {tenant.server}.")
-        return self._keys_of(tenant).open(_PURPOSE, sealed, context=tenant.server.encode()).decode()
+            raise TenantUnavailable(f"{tenant.slug} has no login on the server {server}.")
+        try:
+            opened = self._keys_of(tenant).open(_SEAL.purpose, sealed, context=_SEAL.bound_to(server))
+        except BadSeal as error:
+            raise TenantUnavailable(f"The login of {tenant.slug} on {server} was altered: {error}") from error
+        return opened.decode().split()
+
+    def _store(self, connection: Connection, tenant: Tenant, server: str, passwords: list[str]) -> None:
+        plain = " ".join(passwords).encode()
+        sealed = self._keys_of(tenant).seal(_SEAL.purpose, plain, context=_SEAL.bound_to(server))
+        connection.execute(_logins(tenant.uuid, server))
+        connection.execute(insert(database_login_table).values(tenant_uuid=tenant.uuid, server=server, password=sealed))
 
 
 def database_name(tenant_uuid: UUID) -> str:
     """Return the name of a tenant's database and of its login role: who lists a server learns no customer."""
     return f"t_{tenant_uuid.hex}"
+
+
+def _new_password() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _connect(server: Server, tenant: Tenant, password: str, budget: ConnectionBudget) -> psycopg.Connection[Any]:
+    conninfo = make_conninfo(
+        server.address,
+        dbname=database_name(tenant.uuid),
+        user=database_name(tenant.uuid),
+        password=password,
+        application_name="extranet",
+    )
+    return postgresql.connect(conninfo, pooled=server.pooled, budget=budget)
+
+
+def _held_by(server: str) -> Subquery:
+    # Also one that is on its way to this server or from it, and has a login here.
+    here = select(tenant_table.c.uuid).where(tenant_table.c.server == server)
+    known = select(database_login_table.c.tenant_uuid).where(database_login_table.c.server == server)
+    return here.union(known).subquery()
 
 
 def _logins(tenant_uuid: UUID, server: str) -> Any:

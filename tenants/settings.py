@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from tenants.errors import BadHost, BadSettings
@@ -29,6 +30,9 @@ HELP = {
     "EXTRANET_TRUSTED_PROXIES": "networks, or 'unix', whose X-Forwarded-For is believed (default: none)",
     "EXTRANET_WORKERS": "gunicorn workers (default: one a processor, at least two)",
     "EXTRANET_NODES": "machines that serve this platform: they share each server's connections (default: 1)",
+    "EXTRANET_REDIS_URL": "redis://HOST:PORT/DATABASE or rediss:// or unix://, without a password: counts attempts and "
+    "carries wake-ups between machines (default: none, the registry counts)",
+    "EXTRANET_REDIS_PASSWORD_FILE": "file with Redis's password, readable by its owner alone (default: no password)",
 }
 
 
@@ -45,6 +49,8 @@ class Settings:
     trust_unix_peer: bool
     workers: int
     nodes: int
+    redis_url: str
+    redis_password_file: Path | None
 
     @property
     def is_local(self) -> bool:
@@ -69,6 +75,10 @@ class Settings:
         """Return the folder that holds one tenant's database and files. Built from the UUID alone."""
         return self.home / "tenants" / str(tenant_uuid)
 
+    def backups_of(self, tenant_uuid: UUID) -> Path:
+        """Return the folder that holds one tenant's backups."""
+        return self.home / "backups" / str(tenant_uuid)
+
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the environment; raise BadSettings with one sentence when something is off."""
@@ -88,6 +98,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         trust_unix_peer=UNIX_PEER in proxies,
         workers=_number(environ, "EXTRANET_WORKERS", max(2, os.cpu_count() or 2)),
         nodes=_number(environ, "EXTRANET_NODES", 1),
+        redis_url=_redis_url(environ.get("EXTRANET_REDIS_URL", "")),
+        redis_password_file=_path_or_none(environ.get("EXTRANET_REDIS_PASSWORD_FILE", "")),
     )
 
 
@@ -122,6 +134,23 @@ def _network(text: str) -> Network:
     if network.prefixlen == 0:
         raise BadSettings(f"EXTRANET_TRUSTED_PROXIES: {text!r} would let anybody forge an address.")
     return network
+
+
+def _redis_url(text: str) -> str:
+    # Unlike a file, the environment is shown by many tools. What is refused is not quoted: it may hold a password.
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise BadSettings("EXTRANET_REDIS_URL is not a URL.") from None
+    if text and url.scheme not in {"redis", "rediss", "unix"}:
+        raise BadSettings("EXTRANET_REDIS_URL begins with redis://, rediss:// or unix://.")
+    if url.password is not None or "password" in parse_qs(url.query, keep_blank_values=True):
+        raise BadSettings("EXTRANET_REDIS_URL holds no password: name a file in EXTRANET_REDIS_PASSWORD_FILE.")
+    return text
+
+
+def _path_or_none(text: str) -> Path | None:
+    return Path(text).absolute() if text else None
 
 
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:

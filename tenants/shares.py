@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tenants.errors import TenantUnavailable
 
 _WAIT_SECONDS = 5.0
 _held: dict[Path, int] = {}
+_taking = threading.Lock()
 
 
 def take_share(folder: Path, count: int) -> None:
@@ -18,15 +20,23 @@ def take_share(folder: Path, count: int) -> None:
 
     Taking it again changes nothing. A worker that is being replaced gives its share back when it has ended.
     """
-    if folder in _held:
-        return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = time.monotonic() + _WAIT_SECONDS
-    while (descriptor := _free_share(folder, count)) is None:
+    while not _try_to_take(folder, count):
         if time.monotonic() >= end:
             raise TenantUnavailable(f"All {count} shares of the server's connections are taken by other processes.")
         time.sleep(0.05)
-    _held[folder] = descriptor
+
+
+def _try_to_take(folder: Path, count: int) -> bool:
+    # Two threads at once must not take two.
+    with _taking:
+        if folder not in _held:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = _free_share(folder, count)
+            if descriptor is None:
+                return False
+            _held[folder] = descriptor
+        return True
 
 
 def _free_share(folder: Path, count: int) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from cachetools import LRUCache
 from sqlalchemy import Connection, insert
 
 from tenants import schema, sqlite
@@ -20,7 +18,9 @@ from tenants.databases import Databases, TenantSession
 from tenants.durable import sync
 from tenants.errors import BadSettings, KeyUnavailable, NotInitialised, TenantUnavailable
 from tenants.files import Files
+from tenants.generation import Generation
 from tenants.journal import Journal
+from tenants.keyrings import Keyrings
 from tenants.keys import PLATFORM, MasterKeys, TenantKeys, create_master_key, new_key, read_master_keys
 from tenants.locks import Locks
 from tenants.registry import Registry, WrappedKey, add_key
@@ -37,10 +37,11 @@ from tenants.registry_tables import generation_table, operator_event_head_table,
 from tenants.resolver import Resolver
 from tenants.servers import Server, Servers
 from tenants.settings import Settings
+from tenants.shared_store import open_store
 from tenants.shares import take_share
 from tenants.tenant import Tenant
+from tenants.wakeups import Wakeups
 
-_REMEMBERED_KEYS = 2_000
 _OPERATORS_CONNECTIONS = 4
 
 
@@ -55,16 +56,18 @@ class Tenancy:
         self.master_keys = master_keys
         self.history = history
         self.resolver = Resolver(registry, settings.domain)
+        self.generation = Generation(registry)
+        self.keyrings = Keyrings(registry, master_keys, self.generation)
         self.servers = Servers(registry, self.keys_of, self._serving_share if serving else _operators_share)
         self.databases = Databases(settings, schema.head(history), self.servers)
         self.locks = Locks(settings.home / "locks", registry.engine)
         # What operators' commands opened in this tenancy's name, closed with it.
         self.opened = ExitStack()
+        if store := open_store(settings):
+            self._connect_wakeups(Wakeups(store, self._look_again), serving)
         # The platform's key proves at start that the master key is the one this home was made with.
-        self.platform_keys = self._unwrap(PLATFORM)
+        self.platform_keys = self.keyrings.of(PLATFORM)
         self.operator_journal = Journal(operator_event_table, operator_event_head_table, self.platform_keys)
-        self._keys_lock = threading.Lock()
-        self._keys: LRUCache[tuple[UUID, int], TenantKeys] = LRUCache(_REMEMBERED_KEYS)
 
     @classmethod
     def open(cls, settings: Settings, history: str, *, serving: bool = False) -> Self:
@@ -83,14 +86,23 @@ class Tenancy:
 
     def keys_of(self, tenant: Tenant) -> TenantKeys:
         """Return a tenant's keys, unwrapped at first use; raise KeyUnavailable."""
-        wanted = (tenant.uuid, tenant.key_version)
-        with self._keys_lock:
-            keys = self._keys.get(wanted)
-        if keys is None:
-            keys = self._unwrap(tenant.uuid)
-            with self._keys_lock:
-                self._keys[wanted] = keys
-        return keys
+        return self.keyrings.of(tenant.uuid)
+
+    def make_key(self, owner: UUID, version: int) -> WrappedKey:
+        """Return a new key for a tenant, wrapped under the newest master key there is; raise KeyUnavailable.
+
+        Call it in the transaction that stores it: no master key is dropped while one is open. Or check it afterwards.
+        """
+        self.master_keys.read_again()
+        # Named, not twice the newest: another thread may read another line between the two.
+        newest = self.master_keys.newest
+        return WrappedKey(version, newest, self.master_keys.wrap(owner, version, new_key(), newest))
+
+    def check_key(self, key: WrappedKey) -> None:
+        """Raise KeyUnavailable when the master key of one that was just stored has been dropped meanwhile."""
+        self.master_keys.read_again()
+        if key.master_id not in self.master_keys.ids:
+            raise KeyUnavailable(f"The master key {key.master_id} was dropped a moment ago; try again.")
 
     @contextmanager
     def open_db(self, tenant: Tenant, *, writing: bool = False) -> Iterator[TenantSession]:
@@ -117,20 +129,30 @@ class Tenancy:
     ) -> None:
         self.close()
 
+    def _look_again(self) -> None:
+        self.generation.forget()
+        self.resolver.look_again()
+
+    def _connect_wakeups(self, wakeups: Wakeups, serving: bool) -> None:
+        self.opened.callback(wakeups.close)
+        self.registry.announce = wakeups.announce
+        if serving:
+            self.resolver.listen = wakeups.listen
+
     def _serving_share(self, server: Server) -> int:
-        # One share more than workers: one that is being replaced still ends its requests while the next one begins.
-        processes = self.settings.workers + 1
+        processes = _serving_processes(self.settings)
         take_share(self.settings.home / "slots" / "connections", processes)
         return max(1, (server.connections - _operators_share(server)) // (processes * self.settings.nodes))
 
-    def _unwrap(self, owner: UUID) -> TenantKeys:
-        wrapped = self.registry.keys_of(owner)
-        if not wrapped:
-            raise KeyUnavailable(f"The registry holds no key of {owner}.")
-        return TenantKeys(
-            owner,
-            {key.version: self.master_keys.unwrap(key.master_id, owner, key.version, key.wrapped) for key in wrapped},
-        )
+
+def fewest_connections(settings: Settings) -> int:
+    """Return how many connections to a server it takes for every process to have one, and operators theirs."""
+    return _OPERATORS_CONNECTIONS + _serving_processes(settings) * settings.nodes
+
+
+def _serving_processes(settings: Settings) -> int:
+    # One more than workers: one that is being replaced still ends its requests while the next one begins.
+    return settings.workers + 1
 
 
 def _operators_share(_server: Server) -> int:
@@ -138,11 +160,11 @@ def _operators_share(_server: Server) -> int:
     return _OPERATORS_CONNECTIONS
 
 
-def initialise(settings: Settings) -> None:
+def initialise(settings: Settings) -> int | None:
     """Make the home folder, master key and registry. Safe to run again after a crash or in passing.
 
-    An existing key is kept as it is, an older registry is brought to this code's schema; a registry without its key
-    is refused, never given a new one.
+    An existing key is kept as it is, the schema of an older registry is returned, which is then brought to this code's;
+    a registry without its key is refused, never given a new one.
     """
     folders = [settings.home, settings.home / "tenants"]
     if not is_postgresql(settings):
@@ -151,8 +173,9 @@ def initialise(settings: Settings) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_home(settings)
     with _alone(settings.home):
-        _initialise(settings)
+        upgraded_from = _initialise(settings)
     sync(settings.home)
+    return upgraded_from
 
 
 def check_home(settings: Settings) -> None:
@@ -174,7 +197,7 @@ def _alone(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _initialise(settings: Settings) -> None:
+def _initialise(settings: Settings) -> int | None:
     exists = registry_exists(settings)
     if not exists and any((settings.home / "tenants").iterdir()):
         raise NotInitialised(
@@ -191,14 +214,15 @@ def _initialise(settings: Settings) -> None:
         create_master_key(settings.master_key_file)
     master_keys = read_master_keys(settings.master_key_file)
     if exists:
-        upgrade_registry(settings)
-    elif is_postgresql(settings):
+        return upgrade_registry(settings)
+    if is_postgresql(settings):
         with changing_registry(settings) as connection:
             schema.upgrade(connection, schema.REGISTRY_HISTORY)
             _fill_registry(connection, master_keys)
     else:
         with drafting_registry(settings) as connection:
             _fill_registry(connection, master_keys)
+    return None
 
 
 def _where(settings: Settings) -> str:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from sqlalchemy import BindParameter, Column, Connection, Integer, LargeBinary, MetaData, Table, bindparam, text
 from sqlalchemy.orm import Session
 
-_LONGEST_BLOCK_SECONDS = 24 * 3600
-_KEEP_SECONDS = 2 * 24 * 3600
+from tenants.marks import OF_ONE_TENANT
+
+LONGEST_BLOCK_SECONDS = 24 * 3600
+KEEP_SECONDS = 2 * 24 * 3600
+"""How long a counter is kept after it ended: nothing in it matters any more when half of that is over."""
 
 # The last attempt allowed begins the block: one period, and twice as long each further time, up to a day. Whoever
 # stops one short of the limit is held to the same pace, and a day without attempts forgets how often it was.
@@ -46,6 +49,7 @@ def make_throttle_table(metadata: MetaData) -> Table:
         Column("count", Integer, nullable=False, info=technical),
         Column("until", Integer, nullable=False, index=True, info=technical),
         Column("strikes", Integer, nullable=False, info=technical),
+        info=OF_ONE_TENANT,
     )
 
 
@@ -68,7 +72,7 @@ def reserve(db: Session | Connection, limit: Limit, now: int) -> int:
         "now": now,
         "period": limit.seconds,
         "limit": limit.attempts,
-        "longest": _LONGEST_BLOCK_SECONDS,
+        "longest": LONGEST_BLOCK_SECONDS,
     }
     count, until = db.execute(_RESERVE, parameters).one()
     return max(1, until - now) if count > limit.attempts else 0
@@ -86,4 +90,4 @@ def reset(db: Session | Connection, *limits: Limit) -> None:
 
 def sweep(db: Session | Connection, now: int) -> None:
     """Delete counters that ended more than two days ago."""
-    db.execute(_SWEEP, {"before": now - _KEEP_SECONDS})
+    db.execute(_SWEEP, {"before": now - KEEP_SECONDS})

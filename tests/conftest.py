@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from extranet.i18n import DEFAULT_LANGUAGE, use_language
-from tests.platform import Platform, copy_home, make_home, open_platform
+from tenants.servers import database_name
+from tests.platform import HomeOnServer, Platform, copy_home, make_home, make_home_on_server, open_platform
+from tests.services.postgresql import Cluster
 
 pytest_plugins = ("tests.services.fixtures",)
 
@@ -37,10 +39,36 @@ def pristine_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def pristine_on_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> HomeOnServer:
+    """A closed home with both tenants on a server. Copy it, never open it."""
+    return make_home_on_server(tmp_path_factory.mktemp("pristine-on-server") / "home", cluster)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module in each place that its ``KEPT_ON`` names."""
+    places = getattr(metafunc.module, "KEPT_ON", ())
+    chosen = any(mark.args[0] == "kept_on" for mark in metafunc.definition.iter_markers("parametrize"))
+    if places and not chosen and "kept_on" in metafunc.fixturenames:
+        metafunc.parametrize("kept_on", places, indirect=True)
+
+
 @pytest.fixture
-def home(pristine_home: Path, tmp_path: Path) -> Path:
+def kept_on(request: pytest.FixtureRequest) -> str:
+    """Where tenants' databases are: ``sqlite``, or ``postgresql``, a server, for what is run in both places."""
+    place: str = getattr(request, "param", "sqlite")
+    return place
+
+
+@pytest.fixture
+def home(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A home of this test's own."""
-    return copy_home(pristine_home, tmp_path / "home")
+    if kept_on == "sqlite":
+        yield copy_home(request.getfixturevalue("pristine_home"), tmp_path / "home")
+        return
+    pristine: HomeOnServer = request.getfixturevalue("pristine_on_server")
+    yield pristine.copy(tmp_path / "home")
+    pristine.databases.drop()
 
 
 @pytest.fixture
@@ -49,3 +77,18 @@ def platform(home: Path) -> Iterator[Platform]:
     opened = open_platform(home)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def tamper(platform: Platform, kept_on: str, request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Changes a tenant's database past everything that guards it: takes a slug and one statement."""
+
+    def on_sqlite(slug: str, statement: str) -> None:
+        with platform.db(slug) as db:
+            db.connection().exec_driver_sql(statement)
+
+    def on_server(slug: str, statement: str) -> None:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        cluster.execute(statement, dbname=database_name(platform.tenant(slug).uuid))
+
+    return on_sqlite if kept_on == "sqlite" else on_server

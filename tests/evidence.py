@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from extranet.security_log.operations import read_all
 from tenants.journal import Entry
 from tenants.resolver import Resolver
+from tenants.tenant import EMBEDDED
 from tests.platform import Platform
 
 _TOKEN_VALUE = re.compile(r'(name="csrf_token" value=")[^"]+')
@@ -71,10 +72,37 @@ def sees_every_change(platform: Platform) -> None:
 
 
 def dump(platform: Platform, slug: str) -> list[str]:
-    """Return every statement that would make a tenant's database anew."""
+    """Return every row of a tenant's database, and whatever else tells one database from another."""
+    if platform.tenant(slug).server != EMBEDDED:
+        return [
+            f'INSERT INTO "{table}" VALUES{row}'
+            for table, rows in rows_on_server(platform, slug).items()
+            for row in rows
+        ]
     path = platform.tenancy.databases.path_of(platform.tenant(slug))
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         return list(connection.iterdump())
+
+
+def rows_on_server(platform: Platform, slug: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of a tenant's database on a server, by table and in some order that is always the same."""
+    with platform.db(slug, writing=False) as db:
+        connection = db.connection()
+        asked = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+        tables = connection.exec_driver_sql(asked).scalars().all()
+        return {
+            table: [tuple(row) for row in connection.exec_driver_sql(f'SELECT * FROM "{table}" t ORDER BY t::text')]
+            for table in tables
+        }
+
+
+def bytes_of(platform: Platform, slug: str) -> bytes:
+    """Return all that a tenant owns, its database and its files, as bytes in which a word can be looked for."""
+    content = b"".join(path.read_bytes() for path in sorted(folder_of(platform, slug).rglob("*")) if path.is_file())
+    if platform.tenant(slug).server == EMBEDDED:
+        return content
+    values = (value for rows in rows_on_server(platform, slug).values() for row in rows for value in row)
+    return content + b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in values)
 
 
 def folder_of(platform: Platform, slug: str) -> Path:

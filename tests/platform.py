@@ -7,12 +7,13 @@ tenant with the other shows at once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
@@ -26,10 +27,14 @@ from extranet.models import Role
 from extranet.security_log.origin import OPERATOR, Origin
 from tenants import lifecycle
 from tenants.databases import TenantSession
+from tenants.servers import database_name
 from tenants.settings import Settings, read_settings
 from tenants.tenancy import Tenancy, initialise
-from tenants.tenant import Tenant
+from tenants.tenant import EMBEDDED, Tenant
 from tests.browser import Browser
+from tests.services.postgresql import Cluster
+from tests.services.pristine import Pristine
+from tests.tenants.servers import register
 
 CHEAPEST = Cost(time=1, memory=8, lanes=1)
 PASSWORD = "correct horse battery staple"
@@ -41,6 +46,8 @@ PEOPLE = {
     "gus": ("Gus", "Guest", Role.GUEST),
 }
 SLUGS = ("acme", "globex")
+SQLITE_ONLY = pytest.mark.parametrize("kept_on", ["sqlite"], indirect=True)
+"""For a test about SQLite's files, or one that would be no other where tenants are on a server."""
 UNTOUCHED_CARD = {
     "sector": "",
     "country": "",
@@ -124,14 +131,48 @@ class Platform:
 
 def make_home(home: Path) -> None:
     """Fill an empty folder with a registry and both tenants. Slow: do it once and copy."""
-    settings = read_settings({"EXTRANET_HOME": str(home)})
-    initialise(settings)
-    with Tenancy.open(settings, HISTORY) as tenancy:
+    with new_home(home) as tenancy:
         for slug in SLUGS:
             add_tenant(tenancy, slug)
 
 
-def add_tenant(tenancy: Tenancy, slug: str) -> Tenant:
+@dataclass(frozen=True)
+class HomeOnServer:
+    """A closed home whose tenants are on a server, and their databases as they were when it was made."""
+
+    home: Path
+    databases: Pristine
+
+    def copy(self, target: Path) -> Path:
+        """Copy it, with its databases, of which there is one set only: one copy is open at a time."""
+        self.databases.restore()
+        return copy_home(self.home, target)
+
+
+def make_home_on_server(
+    home: Path, cluster: Cluster, slugs: Sequence[str] = SLUGS, prepare: Callable[[Platform], object] | None = None
+) -> HomeOnServer:
+    """Do what ``make_home`` does, with the tenants on a server. ``prepare`` gets the platform before it is closed."""
+    with new_home(home) as tenancy:
+        register(tenancy, cluster)
+        names = [database_name(add_tenant(tenancy, slug, "pg1").uuid) for slug in slugs]
+    if prepare is not None:
+        platform = open_platform(home)
+        prepare(platform)
+        platform.close()
+    return HomeOnServer(home, Pristine(cluster, names))
+
+
+@contextmanager
+def new_home(home: Path) -> Iterator[Tenancy]:
+    """Make a home without a tenant in an empty folder, and open it."""
+    settings = read_settings({"EXTRANET_HOME": str(home)})
+    initialise(settings)
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        yield tenancy
+
+
+def add_tenant(tenancy: Tenancy, slug: str, server: str = EMBEDDED) -> Tenant:
     """Create a tenant with the test people."""
     passwords = Passwords(CHEAPEST, slots=1)
 
@@ -145,7 +186,7 @@ def add_tenant(tenancy: Tenancy, slug: str) -> Tenant:
                     user = operations.create_user(db, new, OPERATOR_ORIGIN, OPERATOR)
             operations.set_password(db, passwords, user, PASSWORD, OPERATOR_ORIGIN, OPERATOR)
 
-    tenant, _ = lifecycle.create_tenant(tenancy, slug, slug.capitalize(), prepare)
+    tenant, _ = lifecycle.create_tenant(tenancy, slug, slug.capitalize(), prepare, server)
     return tenant
 
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 # They wait for browsers, servers and commands; everything else computes.
-WAITING = ("tests/front_door", "tests/provisioning", "tests/bench")
+WAITING = ("tests/front_door", "tests/provisioning", "tests/bench", "tests/faults", "tests/nodes")
 
 
 def main(arguments: list[str]) -> int:

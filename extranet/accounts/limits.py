@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tenants.keys import TenantKeys
 from tenants.registry import Registry
 from tenants.throttle import Limit, refund, reserve, sweep
+from tenants.throttle_redis import RedisThrottle
 
 _QUARTER = 15 * 60
 _DAY = 24 * 3600
@@ -69,23 +70,33 @@ def reserve_all(db: Session, limits: Iterable[Limit], now: int) -> int:
 
 
 class AddressLimits:
-    """Attempts by client address over all tenants, counted in the registry. Addresses are stored as MACs."""
+    """Attempts by client address over all tenants. Addresses are stored as MACs.
 
-    def __init__(self, registry: Registry, keys: TenantKeys) -> None:
+    Counted in Redis where there is one, in the registry while it does not answer: the gate is never open.
+    """
+
+    def __init__(self, registry: Registry, keys: TenantKeys, shared: RedisThrottle | None = None) -> None:
         self._registry = registry
         self._keys = keys
+        self._shared = shared
 
     def reserve(self, address: str, now: int) -> int:
         """Reserve one attempt for an address; return 0, or the seconds to wait."""
+        limits = self._limits(address)
+        if self._shared is not None and (answer := self._shared.reserve(limits, now)) is not None:
+            return answer
         with self._registry.counting() as connection:
             if now % 997 == 0:
                 sweep(connection, now)
-            return next((wait for limit in self._limits(address) if (wait := reserve(connection, limit, now))), 0)
+            return next((wait for limit in limits if (wait := reserve(connection, limit, now))), 0)
 
     def refund(self, address: str) -> None:
         """Give an attempt back: it succeeded, or was never made. Others' failures at the address still count."""
+        limits = self._limits(address)
+        if self._shared is not None and self._shared.refund(limits) is not None:
+            return
         with self._registry.counting() as connection:
-            refund(connection, *self._limits(address))
+            refund(connection, *limits)
 
     def _limits(self, address: str) -> list[Limit]:
         network = network_of(address).encode()

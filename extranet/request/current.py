@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flask import g
 
 from extranet.platform import Platform, platform
@@ -63,6 +66,19 @@ class _Current:
             opened = self.platform.tenancy.open_db(self.tenant, writing=state.writes)
             state.db = state.resources.enter_context(opened)
         return state.db
+
+    @contextmanager
+    def aside(self) -> Iterator[TenantSession]:
+        """Yield a ``db`` for writing that is committed at the end, whatever becomes of the view's own work.
+
+        What a view that only reads has read so far is let go: of many who each hold one connection and wait for a
+        second, none would ever get it.
+        """
+        if self.state.db is not None and not self.state.writes:
+            self.state.db.rollback()
+        with self.platform.tenancy.open_db(self.tenant, writing=True) as db:
+            yield db
+            db.commit()
 
     @property
     def cookie(self) -> SessionCookie:

@@ -50,6 +50,12 @@ _UNAVAILABLE = Page(
     lazy("This extranet cannot be reached right now."),
     lazy("Nothing you saved is lost. Please try again in a few minutes."),
 )
+_BEHIND = Page(
+    503,
+    lazy("Being updated"),
+    lazy("This extranet is being updated."),
+    lazy("It will be back in a few minutes. Nothing you saved is lost."),
+)
 _SUSPENDED = Page(
     503,
     lazy("Suspended"),
@@ -105,6 +111,7 @@ _TENANCY: tuple[tuple[type[Exception], Page], ...] = (
     (tenancy.UnknownHost, _UNKNOWN_HOST),
     (tenancy.TenantSuspended, _SUSPENDED),
     (tenancy.TenantClosed, _CLOSED),
+    (tenancy.SchemaBehind, _BEHIND),
     (tenancy.TenantUnavailable, _UNAVAILABLE),
     (tenancy.KeyUnavailable, _UNAVAILABLE),
     (refused.NotFound, _NOT_FOUND),

@@ -21,7 +21,6 @@ def note(event: Event, *, details: dict[str, Any], outcome: Outcome = Outcome.RE
     """Record what is no operation of anybody's, at most twenty of a kind per address and quarter of an hour."""
     actor = current.user.id if current.is_signed_in else NOBODY
     bucket = current.keys.mac("throttle", f"note/{event}/{network_of(current.client.address)}".encode())
-    with current.platform.tenancy.open_db(current.tenant, writing=True) as db:
+    with current.aside() as db:
         if reserve(db, Limit(bucket, _MOST_PER_QUARTER, _QUARTER), int(time.time())) == 0:
             record(db, event, current.origin, actor=actor, outcome=outcome, details=details)
-        db.commit()

@@ -115,6 +115,5 @@ def _write(change: Any) -> None:
         change(current.db)
         current.db.commit()
         return
-    with current.platform.tenancy.open_db(current.tenant, writing=True) as db:
+    with current.aside() as db:
         change(db)
-        db.commit()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -12,10 +14,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tenants.errors import ServerUnusable
-from tenants.postgresql import OLDEST_SERVER
-from tenants.stores.roles import TABLES_OWNER, TENANTS
+from tenants.postgresql import OLDEST_SERVER, first_line, hung_up
+from tenants.stores.roles import GUARDED, TABLES_OWNER, TENANTS, guard_logins
 
 _LOCK_SECONDS = 10
+_CONNECT_SECONDS = 10
+_SPARE_CONNECTIONS = 5
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
 
 class Administration:
@@ -23,26 +28,34 @@ class Administration:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self._url = url
+        self.url = url
         self._lock = threading.RLock()
         self._kept: psycopg.Connection[Any] | None = None
 
     @contextmanager
     def server(self) -> Iterator[psycopg.Connection[Any]]:
-        """Yield the connection for what concerns the whole server, each statement a transaction of its own."""
+        """Yield the connection for what concerns the whole server, each statement a transaction of its own.
+
+        Raises ServerUnusable when the server cannot be reached, or refuses.
+        """
         with self._lock:
-            if self._kept is None or self._kept.closed or self._kept.broken:
-                self._kept = _connect(self.name, self._url, autocommit=True)
-            yield self._kept
+            if self._kept is None or self._kept.closed or hung_up(self._kept):
+                self.close()
+                self._kept = _connect(self.name, self.url, autocommit=True)
+            try:
+                yield self._kept
+            except psycopg.Error as error:
+                raise ServerUnusable(f"The server {self.name} refused: {first_line(error)}") from error
 
     def database(self, name: str) -> psycopg.Connection[Any]:
         """Return a new connection to one database; the caller closes it."""
-        return _connect(self.name, make_conninfo(self._url, dbname=name), autocommit=False)
+        return _connect(self.name, make_conninfo(self.url, dbname=name), autocommit=False)
 
     def parameters(self, database: str) -> dict[str, str]:
         """Return the libpq environment that pg_dump and pg_restore connect with: a password never stands in argv."""
-        given = conninfo_to_dict(self._url, dbname=database)
-        return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES and value is not None}
+        given = conninfo_to_dict(self.url, dbname=database)
+        names = _variables()
+        return {names[key]: str(value) for key, value in given.items() if key in names and value is not None}
 
     def close(self) -> None:
         """Close the kept connection."""
@@ -51,21 +64,11 @@ class Administration:
                 self._kept.close()
 
 
-_VARIABLES = {
-    "host": "PGHOST",
-    "hostaddr": "PGHOSTADDR",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "passfile": "PGPASSFILE",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-}
+@cache
+def _variables() -> dict[str, str]:
+    """Return the environment's name for each libpq parameter, as libpq itself tells it."""
+    options = psycopg.pq.Conninfo.get_defaults()
+    return {option.keyword.decode(): option.envvar.decode() for option in options if option.envvar}
 
 
 def prepare_server(administration: Administration) -> list[str]:
@@ -75,7 +78,8 @@ def prepare_server(administration: Administration) -> list[str]:
     """
     with administration.server() as admin:
         if admin.info.server_version < OLDEST_SERVER:
-            raise ServerUnusable(f"The server is PostgreSQL {admin.info.server_version // 10000}; 14 is the oldest.")
+            found, oldest = admin.info.server_version // 10000, OLDEST_SERVER // 10000
+            raise ServerUnusable(f"The server is PostgreSQL {found}; {oldest} is the oldest that keeps tenants apart.")
         row = admin.execute(
             "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
@@ -85,7 +89,60 @@ def prepare_server(administration: Administration) -> list[str]:
             )
         for role in (TABLES_OWNER, TENANTS):
             _make_group(admin, role)
-        return [statement for name in ("postgres", "template1") if (statement := _close_to_public(admin, name))]
+        guard_logins(admin)
+        told = [_close_to_public(admin, name) for name in ("postgres", "template1")]
+        return [statement for statement in (*told, _let_guard(admin)) if statement]
+
+
+def access_rules(operator: str, network: str, *, tls: bool = False) -> list[str]:
+    """Return the lines of pg_hba.conf that keep tenants' logins apart even where a right was given by mistake.
+
+    They go before all others. The operator's line is the first: who makes a role is a member of it, and so of the
+    group that the last line turns away. Without a ``network`` they are about the server's socket.
+    """
+    name = operator if _PLAIN.fullmatch(operator) else '"' + operator.replace('"', '""') + '"'
+    kind, place = (("hostssl" if tls else "host"), f" {network}") if network else ("local", "")
+    return [
+        f"{kind} all {name}{place} scram-sha-256",
+        f"{kind} sameuser +{TENANTS}{place} scram-sha-256",
+        f"host all +{TENANTS} all reject" if network else f"local all +{TENANTS} reject",
+    ]
+
+
+def free_connections(admin: psycopg.Connection[Any]) -> int:
+    """Return how many connections a server has to give, but for a few that its administrators will want."""
+    row = admin.execute(
+        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+        " - coalesce(current_setting('reserved_connections', true), '0')::int"
+    ).fetchone()
+    return int(row[0]) - _SPARE_CONNECTIONS if row else 0
+
+
+def make_database(admin: psycopg.Connection[Any], name: str, template: str, owner: str = "") -> None:
+    """Copy a database into a new one that nobody but the operator, and its owner, can connect to at any moment."""
+    new, owned = sql.Identifier(name), sql.SQL("OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
+    # Rights are never copied from a template: until they are set, PUBLIC could connect.
+    admin.execute(
+        sql.SQL("CREATE DATABASE {} {} TEMPLATE {} ALLOW_CONNECTIONS false").format(
+            new, owned, sql.Identifier(template)
+        )
+    )
+    admin.execute(
+        sql.SQL(
+            "REVOKE ALL ON DATABASE {0} FROM PUBLIC; GRANT CONNECT ON DATABASE {0} TO CURRENT_USER;"
+            " ALTER DATABASE {0} ALLOW_CONNECTIONS true"
+        ).format(new)
+    )
+
+
+def drop_database(admin: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database, whoever is connected; a missing one is no error."""
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def rename_database(admin: psycopg.Connection[Any], name: str, new: str) -> None:
+    """Give a database that nobody is connected to another name."""
+    admin.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new)))
 
 
 def open_to_public(admin: psycopg.Connection[Any]) -> list[str]:
@@ -101,6 +158,14 @@ def _make_group(admin: psycopg.Connection[Any], role: str) -> None:
     if admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
         admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
     admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+
+
+def _let_guard(admin: psycopg.Connection[Any]) -> str:
+    names = ", ".join(GUARDED)
+    asked = "SELECT bool_and(has_parameter_privilege(name, 'SET')) FROM unnest(%s::text[]) AS name"
+    if admin.execute(asked, (list(GUARDED),)).fetchone() == (True,):
+        return ""
+    return f"GRANT SET ON PARAMETER {names} TO {sql.Identifier(admin.info.user).as_string(admin)};"
 
 
 def _close_to_public(admin: psycopg.Connection[Any], database: str) -> str:
@@ -125,10 +190,10 @@ def _close_to_public(admin: psycopg.Connection[Any], database: str) -> str:
 def _connect(server: str, url: str, *, autocommit: bool) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(
-            url,
+            make_conninfo(url, **{"connect_timeout": _CONNECT_SECONDS, **conninfo_to_dict(url)}),
             autocommit=autocommit,
             application_name="extranet operator",
             options=f"-c lock_timeout={_LOCK_SECONDS}s",
         )
     except psycopg.Error as error:
-        raise ServerUnusable(f"The server {server} cannot be reached: {str(error).strip().splitlines()[0]}") from error
+        raise ServerUnusable(f"The server {server} cannot be reached: {first_line(error)}") from error

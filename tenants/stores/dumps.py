@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from tenants.errors import ServerUnusable, TenantUnavailable
 from tenants.stores.administration import Administration
@@ -16,12 +16,12 @@ _CHUNK = 1024 * 1024
 _FAULT_LENGTH = 300
 
 
-def dump(administration: Administration, database: str, role: str, target: BinaryIO) -> None:
-    """Write one database as it is at one moment; raise TenantUnavailable."""
+def dump(administration: Administration, database: str, role: str, target: BinaryIO, snapshot: str = "") -> None:
+    """Write one database as it is at one moment, that of an exported ``snapshot`` if any; raise TenantUnavailable."""
     command = [_program("pg_dump"), "--format=custom", "--no-owner", "--no-privileges", f"--role={role}"]
+    command += [f"--snapshot={snapshot}"] if snapshot else []
     with _running(command, administration, database, stdout=subprocess.PIPE) as process:
-        if process.stdout is not None:
-            shutil.copyfileobj(process.stdout, target, _CHUNK)
+        shutil.copyfileobj(cast("IO[bytes]", process.stdout), target, _CHUNK)
         _finish(process, f"{database} could not be dumped")
 
 
@@ -30,10 +30,10 @@ def restore(administration: Administration, database: str, role: str, source: Bi
     command = [_program("pg_restore"), "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     command += [f"--role={role}"] if role else []
     with _running([*command, f"--dbname={database}"], administration, database, stdin=subprocess.PIPE) as process:
+        pipe = cast("IO[bytes]", process.stdin)
         try:
-            if process.stdin is not None:
-                shutil.copyfileobj(source, process.stdin, _CHUNK)
-                process.stdin.close()
+            shutil.copyfileobj(source, pipe, _CHUNK)
+            pipe.close()
         except BrokenPipeError:
             # It has already given up; its last words say why.
             pass
@@ -48,14 +48,16 @@ def _running(
     stdin: int | None = None,
     stdout: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **administration.parameters(database)}
+    # Nothing of the operator's own PGHOST and its like, which would lead elsewhere whatever the credential leaves open.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment = {**ours, **administration.parameters(database)}
     return subprocess.Popen(  # noqa: S603 - Debian's own program, no shell, names made here
         command, env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
     )
 
 
 def _finish(process: subprocess.Popen[bytes], what: str) -> None:
-    said = process.stderr.read().decode(errors="replace").strip() if process.stderr is not None else ""
+    said = cast("IO[bytes]", process.stderr).read().decode(errors="replace").strip()
     if process.wait() != 0:
         raise TenantUnavailable(f"{what}: {said[:_FAULT_LENGTH]}")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
@@ -18,19 +20,26 @@ from tenants.durable import sync
 from tenants.errors import TenantUnavailable
 from tenants.settings import Settings
 from tenants.stamp import check_stamp, rewrite_stamp, write_stamp
+from tenants.stores import copies
+from tenants.stores.scratch import scratch_file
 from tenants.tenant import EMBEDDED, Tenant
 
-_CHUNK = 1024 * 1024
+_ASIDE = ".next"
+_READERS = 8
 
 
 class EmbeddedStore:
-    """The embedded engine's files. See ``Store`` for what each method promises."""
+    """The embedded engine's files. See ``Store`` for what each method promises.
+
+    ``suffix`` is what the names of its files end in, after a tenant's own.
+    """
 
     name = EMBEDDED
 
-    def __init__(self, settings: Settings, history: str) -> None:
+    def __init__(self, settings: Settings, history: str, suffix: str = "") -> None:
         self._settings = settings
         self._history = history
+        self._suffix = suffix
 
     def create(self, tenant: Tenant) -> None:
         """Copy the template into the tenant's folder, which is made when it is not there yet."""
@@ -73,16 +82,11 @@ class EmbeddedStore:
 
     def versions(self) -> Mapping[UUID, int]:
         """Read every file's header (30 us each). Never in a process that has one of them open."""
-        found = {}
-        for folder in (self._settings.home / "tenants").iterdir():
-            try:
-                uuid = UUID(folder.name)
-            except ValueError:
-                continue
-            path = database_file(self._settings, uuid)
-            if path.exists():
-                found[uuid] = _version_or_zero(path)
-        return found
+        uuids = _uuids(os.listdir(self._settings.home / "tenants"))
+        # What was not read lately comes from the disk (500 us each), which serves several at once.
+        with ThreadPoolExecutor(_READERS) as readers:
+            parts = readers.map(self._versions_of, [uuids[number::_READERS] for number in range(_READERS)])
+            return {uuid: version for part in parts for uuid, version in part}
 
     @contextmanager
     def changing_schema(self, tenant: Tenant) -> Iterator[Connection]:
@@ -93,29 +97,48 @@ class EmbeddedStore:
             with engine.execution_options(writing=True).begin() as connection:
                 yield connection
                 _check_references(connection, path)
-            _empty_log(engine)
+            # One that was fenced meanwhile has another name, and is read no more.
+            if path.exists():
+                _empty_log(engine)
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def reading(self, tenant: Tenant) -> Iterator[Connection]:
+        """Read the file as it is when the first question is asked."""
+        engine = sqlite.make_engine(self._path(tenant), 0, lambda connection: check_stamp(connection, tenant))
+        try:
+            with engine.begin() as connection:
+                yield connection
         finally:
             engine.dispose()
 
     def fence(self, tenant: Tenant) -> None:
         """Give the file another name: a writer that waits for its lock finds that out before it writes."""
         path = self._path(tenant)
-        path.rename(_fenced(path))
+        path.rename(copies.fenced(path))
         sync(path.parent)
+
+    def unfence(self, tenant: Tenant) -> None:
+        """Give the file its name back."""
+        path = self._path(tenant)
+        if copies.fenced(path).exists() and not path.exists():
+            copies.fenced(path).rename(path)
+            sync(path.parent)
+
+    def renew_login(self, tenant: Tenant) -> None:
+        """Do nothing: a file has no login."""
 
     def dump(self, tenant: Tenant, target: BinaryIO) -> None:
         """Copy the database with SQLite's own backup, which sees one moment and stops no writer."""
-        path = self._path(tenant)
-        draft = path.with_name(f"{path.name}.dump")
-        draft.unlink(missing_ok=True)
-        try:
-            with closing(_raw(path)) as live, closing(sqlite3.connect(draft)) as copy:
-                live.backup(copy)
-                copy.execute("PRAGMA journal_mode=DELETE")
-            with open(draft, "rb") as source:
-                shutil.copyfileobj(source, target, _CHUNK)
-        finally:
-            draft.unlink(missing_ok=True)
+        with self.dumping(tenant, target, lambda: None):
+            pass
+
+    @contextmanager
+    def dumping(self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None]) -> Iterator[Connection]:
+        """Dump, and let the caller read what was dumped."""
+        with copies.dumped(self._path(tenant), target, at_moment) as connection:
+            yield connection
 
     def load(self, tenant: Tenant, source: BinaryIO) -> None:
         """Write the file anew, where nothing of an older database may be left."""
@@ -124,7 +147,7 @@ class EmbeddedStore:
         sqlite.refuse_leftovers(path)
         try:
             _write(path, source)
-            with closing(_raw(path)) as connection:
+            with closing(copies.open_raw(path)) as connection:
                 check_stamp(connection, tenant)
                 connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.Error as error:
@@ -137,20 +160,17 @@ class EmbeddedStore:
     @contextmanager
     def scratch(self, source: BinaryIO) -> Iterator[Connection]:
         """Write the dump to a file that belongs to no tenant and is gone at the end."""
-        folder = self._settings.home / "scratch"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{uuid4().hex}.sqlite3"
-        try:
-            _write(path, source)
-            engine = sqlite.make_engine(path, 0, lambda _connection: None)
-            try:
-                with engine.connect() as connection:
-                    yield connection
-            finally:
-                engine.dispose()
-        finally:
-            for file in folder.glob(f"{path.name}*"):
-                file.unlink()
+        with scratch_file(self._settings.home / "scratch", source) as connection:
+            yield connection
+
+    def aside(self) -> EmbeddedStore:
+        """Return the store of files that lie beside the tenants' own."""
+        return EmbeddedStore(self._settings, self._history, _ASIDE)
+
+    def swap(self, tenant: Tenant) -> None:
+        """Give the file that lies beside the database its name."""
+        path = self._path(tenant)
+        copies.put_in_place(path.with_name(f"{path.name}{_ASIDE}"), path)
 
     def size(self, tenant: Tenant) -> int:
         """Return the bytes of the database and its log."""
@@ -162,16 +182,28 @@ class EmbeddedStore:
         folder.mkdir(mode=0o700, exist_ok=True)
         sqlite.check_folder(folder)
 
+    def _versions_of(self, uuids: list[UUID]) -> list[tuple[UUID, int]]:
+        paths = ((uuid, self._path_of(uuid)) for uuid in uuids)
+        return [(uuid, _version_or_zero(path)) for uuid, path in paths if path.exists()]
+
     def _path(self, tenant: Tenant) -> Path:
-        return database_file(self._settings, tenant.uuid)
+        return self._path_of(tenant.uuid)
+
+    def _path_of(self, tenant_uuid: UUID) -> Path:
+        path = database_file(self._settings, tenant_uuid)
+        return path.with_name(f"{path.name}{self._suffix}")
 
     def _files(self, tenant_uuid: UUID) -> list[Path]:
-        path = database_file(self._settings, tenant_uuid)
+        path = self._path_of(tenant_uuid)
         return sorted(path.parent.glob(f"{path.name}*"))
 
 
-def _fenced(path: Path) -> Path:
-    return path.with_name(f"{path.name}.fenced")
+def _uuids(names: list[str]) -> list[UUID]:
+    found = []
+    for name in names:
+        with suppress(ValueError):
+            found.append(UUID(name))
+    return found
 
 
 def _version_or_zero(path: Path) -> int:
@@ -200,14 +232,9 @@ def _empty_log(engine: Engine) -> None:
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _raw(path: Path) -> sqlite3.Connection:
-    sqlite.file_identity(path)
-    return sqlite3.connect(f"file:{sqlite.quoted(path)}?mode=rw", uri=True, isolation_level=None)
-
-
 def _write(path: Path, source: BinaryIO) -> None:
     with open(path, "xb") as file:
-        shutil.copyfileobj(source, file, _CHUNK)
+        shutil.copyfileobj(source, file, copies.CHUNK)
         file.flush()
     path.chmod(0o600)
     sync(path)

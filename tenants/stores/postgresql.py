@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -17,21 +17,29 @@ from tenants.databases import TenantSession, session_on
 from tenants.errors import TenantUnavailable
 from tenants.servers import Servers, database_name
 from tenants.stamp import check_stamp, rewrite_stamp, write_stamp
-from tenants.stores import dumps, roles
-from tenants.stores.administration import Administration
+from tenants.stores import access, dumps, roles
+from tenants.stores.administration import Administration, drop_database, make_database, rename_database
+from tenants.stores.scratch import scratch_database
 from tenants.stores.template import template_database
 from tenants.tenant import Tenant
 
 _COMMENT = "extranet schema "
 _OURS = re.compile(r"t_([0-9a-f]{32})", re.ASCII)
-_TERMINATE_SECONDS = 5
+_ASIDE = "_next"
+_REPLACED = "_old"
 
 
 class PostgresqlStore:
-    """One server's databases. See ``Store`` for what each method promises."""
+    """One server's databases. See ``Store`` for what each method promises.
 
-    def __init__(self, name: str, servers: Servers, administration: Administration, history: str) -> None:
+    ``suffix`` is what the names of its databases end in, after a tenant's own; the roles are the tenant's in any case.
+    """
+
+    def __init__(
+        self, name: str, servers: Servers, administration: Administration, history: str, suffix: str = ""
+    ) -> None:
         self.name = name
+        self._suffix = suffix
         self._servers = servers
         self._administration = administration
         self._history = history
@@ -55,25 +63,27 @@ class PostgresqlStore:
                 yield db
                 db.flush()
                 self._finish(raw, tenant.uuid)
-                raw.execute(_connect_right(sql.SQL("GRANT"), sql.SQL("TO"), tenant.uuid))
+                access.let_in(raw, self._name(tenant.uuid), tenant.uuid)
                 db.commit()
 
     def destroy(self, tenant_uuid: UUID) -> None:
-        """Drop the database, whoever is connected, then its roles and the stored password."""
-        name = database_name(tenant_uuid)
+        """Drop the databases, whoever is connected, then the roles and the stored password."""
         with self._administration.server() as admin:
-            if _exists(admin, name):
-                admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
-                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-            roles.drop_roles(admin, tenant_uuid)
-        self._servers.forget_login(tenant_uuid, self.name)
+            for name in self._names(tenant_uuid):
+                if _exists(admin, name):
+                    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+                drop_database(admin, name)
+            if not self._suffix:
+                roles.drop_roles(admin, tenant_uuid)
+        if not self._suffix:
+            self._servers.forget_login(tenant_uuid, self.name)
 
     def remains(self, tenant_uuid: UUID) -> list[str]:
-        """Return the database and the roles that are left."""
-        name, owner = database_name(tenant_uuid), roles.owner_name(tenant_uuid)
+        """Return the databases and the roles that are left."""
+        ours = [] if self._suffix else [database_name(tenant_uuid), roles.owner_name(tenant_uuid)]
         with self._administration.server() as admin:
-            left = [f"database {name} on {self.name}"] if _exists(admin, name) else []
-            found = admin.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", ([name, owner],)).fetchall()
+            left = [f"database {name} on {self.name}" for name in self._names(tenant_uuid) if _exists(admin, name)]
+            found = admin.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (ours,)).fetchall()
         return left + [f"role {role} on {self.name}" for (role,) in found]
 
     def versions(self) -> Mapping[UUID, int]:
@@ -94,27 +104,52 @@ class PostgresqlStore:
             yield connection
             self._finish(raw, tenant.uuid)
 
+    @contextmanager
+    def reading(self, tenant: Tenant) -> Iterator[Connection]:
+        """Read as the owner, whose statements may take as long as they take."""
+        with self._owner_engine(tenant, checked=True) as engine, engine.begin() as connection:
+            roles.act_as_owner(_raw(connection), tenant.uuid)
+            yield connection
+
     def fence(self, tenant: Tenant) -> None:
         """Take the login's right to connect away and end what it has open; wait until it is gone."""
-        name = database_name(tenant.uuid)
         with self._administration.server() as admin:
-            admin.execute(_connect_right(sql.SQL("REVOKE"), sql.SQL("FROM"), tenant.uuid))
-            ended = admin.execute(
-                "SELECT bool_and(pg_terminate_backend(pid, %s)) FROM pg_stat_activity"
-                " WHERE datname = %s AND usename = %s",
-                (_TERMINATE_SECONDS * 1000, name, name),
-            ).fetchone()
-        if ended == (False,):
-            raise TenantUnavailable(f"Somebody is still connected to the database of {tenant.slug}.")
+            if not access.shut_out(admin, database_name(tenant.uuid), tenant.uuid):
+                raise TenantUnavailable(f"Somebody is still connected to the database of {tenant.slug}.")
+
+    def unfence(self, tenant: Tenant) -> None:
+        """Let the login connect again."""
+        with self._administration.server() as admin:
+            if _exists(admin, database_name(tenant.uuid)):
+                access.let_in(admin, database_name(tenant.uuid), tenant.uuid)
+
+    def renew_login(self, tenant: Tenant) -> None:
+        """Change the password in both places; in between, both are tried."""
+        password = self._servers.renew_login(tenant, self.name)
+        with self._administration.server() as admin:
+            roles.set_password(admin, tenant.uuid, password)
+        self._servers.settle_login(tenant, self.name)
 
     def dump(self, tenant: Tenant, target: BinaryIO) -> None:
         """Write what pg_dump makes of it, custom format."""
-        dumps.dump(self._administration, database_name(tenant.uuid), roles.owner_name(tenant.uuid), target)
+        dumps.dump(self._administration, self._name(tenant.uuid), roles.owner_name(tenant.uuid), target)
+
+    @contextmanager
+    def dumping(self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None]) -> Iterator[Connection]:
+        """Export the snapshot that is dumped, and read in it."""
+        name, owner = self._name(tenant.uuid), roles.owner_name(tenant.uuid)
+        with self._owner_engine(tenant, checked=True) as engine, engine.connect() as connection:
+            with engine.execution_options(writing=True).begin():
+                connection.exec_driver_sql(f"SET LOCAL ROLE {owner}")
+                snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one()
+                at_moment()
+            dumps.dump(self._administration, name, owner, target, snapshot)
+            yield connection
 
     def load(self, tenant: Tenant, source: BinaryIO) -> None:
         """Restore with pg_restore into a new database of a new owner, in one transaction."""
         self._create_from(tenant, "template0")
-        name = database_name(tenant.uuid)
+        name = self._name(tenant.uuid)
         try:
             dumps.restore(self._administration, name, roles.owner_name(tenant.uuid), source)
             with self._administration.database(name) as connection:
@@ -130,56 +165,58 @@ class PostgresqlStore:
     @contextmanager
     def scratch(self, source: BinaryIO) -> Iterator[Connection]:
         """Restore into a database of no tenant, which is dropped at the end."""
-        name = f"scratch_{uuid4().hex}"
+        with scratch_database(self._administration, source) as connection:
+            yield connection
+
+    def aside(self) -> PostgresqlStore:
+        """Return the store of databases beside the tenants' own, which no login ever hears of."""
+        return PostgresqlStore(self.name, self._servers, self._administration, self._history, _ASIDE)
+
+    def swap(self, tenant: Tenant) -> None:
+        """Exchange the two databases' names in one transaction, once nobody is connected to the old one."""
+        name = database_name(tenant.uuid)
         with self._administration.server() as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-            admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
-        try:
-            dumps.restore(self._administration, name, "", source)
-            engine = postgresql.make_engine(
-                "The scratch database", lambda: self._administration.database(name), lambda _connection: None
-            )
-            try:
-                with engine.connect() as connection:
-                    yield connection
-            finally:
-                engine.dispose()
-        finally:
-            with self._administration.server() as admin:
-                admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            drop_database(admin, f"{name}{_REPLACED}")
+            if _exists(admin, f"{name}{_ASIDE}"):
+                self._exchange(admin, tenant)
+                drop_database(admin, f"{name}{_REPLACED}")
 
     def size(self, tenant: Tenant) -> int:
         """Return what the server says the database takes."""
         with self._administration.server() as admin:
-            row = admin.execute("SELECT pg_database_size(%s)", (database_name(tenant.uuid),)).fetchone()
+            row = admin.execute("SELECT pg_database_size(%s)", (self._name(tenant.uuid),)).fetchone()
         return int(row[0]) if row else 0
 
     def _create_from(self, tenant: Tenant, template: str) -> None:
         if left := self.remains(tenant.uuid):
             raise TenantUnavailable(f"{', '.join(left)} is in the way; nothing was made.")
-        name = sql.Identifier(database_name(tenant.uuid))
-        password = self._servers.new_login(tenant, self.name)
         with self._administration.server() as admin:
-            roles.make_roles(admin, tenant.uuid, password)
-            # Rights are never copied from a template: until they are set, PUBLIC could connect.
-            admin.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} ALLOW_CONNECTIONS false").format(
-                    name, sql.Identifier(roles.owner_name(tenant.uuid)), sql.Identifier(template)
-                )
-            )
-            admin.execute(
-                sql.SQL(
-                    "REVOKE ALL ON DATABASE {0} FROM PUBLIC; GRANT CONNECT ON DATABASE {0} TO CURRENT_USER;"
-                    " ALTER DATABASE {0} ALLOW_CONNECTIONS true"
-                ).format(name)
-            )
+            if not roles.exist(admin, tenant.uuid):
+                roles.make_roles(admin, tenant.uuid, self._servers.new_login(tenant, self.name))
+            make_database(admin, self._name(tenant.uuid), template, roles.owner_name(tenant.uuid))
+
+    def _exchange(self, admin: psycopg.Connection[Any], tenant: Tenant) -> None:
+        name = database_name(tenant.uuid)
+        if exists := _exists(admin, name):
+            self.fence(tenant)
+        with admin.transaction():
+            if exists:
+                rename_database(admin, name, f"{name}{_REPLACED}")
+            rename_database(admin, f"{name}{_ASIDE}", name)
 
     def _finish(self, raw: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
         roles.grant_rows(raw, tenant_uuid)
         version = raw.execute("SELECT version_num::int FROM alembic_version").fetchone()
         comment = sql.Literal(f"{_COMMENT}{version[0] if version else 0}")
-        name = sql.Identifier(database_name(tenant_uuid))
+        name = sql.Identifier(self._name(tenant_uuid))
         raw.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, comment))
+
+    def _name(self, tenant_uuid: UUID) -> str:
+        return f"{database_name(tenant_uuid)}{self._suffix}"
+
+    def _names(self, tenant_uuid: UUID) -> list[str]:
+        own = self._name(tenant_uuid)
+        return [own] if self._suffix else [own, f"{own}{_ASIDE}", f"{own}{_REPLACED}"]
 
     @contextmanager
     def _owner_engine(self, tenant: Tenant, *, checked: bool = False) -> Iterator[Engine]:
@@ -190,18 +227,13 @@ class PostgresqlStore:
 
         engine = postgresql.make_engine(
             f"The database of {tenant.slug} on {self.name}",
-            lambda: self._administration.database(database_name(tenant.uuid)),
+            lambda: self._administration.database(self._name(tenant.uuid)),
             check,
         )
         try:
             yield engine
         finally:
             engine.dispose()
-
-
-def _connect_right(verb: sql.SQL, direction: sql.SQL, tenant_uuid: UUID) -> sql.Composed:
-    name = sql.Identifier(database_name(tenant_uuid))
-    return sql.SQL("{} CONNECT ON DATABASE {} {} {}").format(verb, name, direction, name)
 
 
 def _raw(connection: Connection) -> psycopg.Connection[Any]:

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from tenants.servers import database_name
+from tenants.stores.scram import scram_verifier
 
 TABLES_OWNER = "extranet_tables"
 """Owns what is in a template, until the copy is given to its tenant's own owner."""
@@ -27,9 +28,9 @@ _TIMEOUTS: dict[LiteralString, str] = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
 }
-# A runaway sort must not fill the server's disk. Only a superuser may set it; where we are none, the server's default
-# holds.
-_TEMPORARY_FILES = "1GB"
+# A runaway sort must not fill the server's disk, and the server's log must not hold the rows that an error is about.
+# Only who was given the right may set these; where we were not, the server's own hold.
+GUARDED = {"temp_file_limit": "1GB", "log_error_verbosity": "terse"}
 
 
 def owner_name(tenant_uuid: UUID) -> str:
@@ -38,17 +39,14 @@ def owner_name(tenant_uuid: UUID) -> str:
 
 
 def make_roles(admin: psycopg.Connection[Any], tenant_uuid: UUID, password: str) -> None:
-    """Make both roles, with the password as a SCRAM verifier: in clear it would stand in the server's log."""
+    """Make both roles: the owner, and the login with its password."""
     login, owner = _names(tenant_uuid)
-    verifier = admin.pgconn.encrypt_password(
-        password.encode(), database_name(tenant_uuid).encode(), b"scram-sha-256"
-    ).decode()
     statements = [
         sql.SQL("CREATE ROLE {} NOLOGIN").format(owner),
         sql.SQL(
             "CREATE ROLE {} LOGIN PASSWORD {} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
             " CONNECTION LIMIT {} IN ROLE {}"
-        ).format(login, sql.Literal(verifier), sql.Literal(_CONNECTION_LIMIT), sql.Identifier(TENANTS)),
+        ).format(login, sql.Literal(scram_verifier(password)), sql.Literal(_CONNECTION_LIMIT), sql.Identifier(TENANTS)),
         # Before PostgreSQL 16 a role's maker is no member of it, and only a member may give it a database.
         sql.SQL("GRANT {}, {} TO CURRENT_USER").format(owner, login),
         *(
@@ -56,17 +54,43 @@ def make_roles(admin: psycopg.Connection[Any], tenant_uuid: UUID, password: str)
             for name, value in _TIMEOUTS.items()
         ),
     ]
-    if admin.info.parameter_status("is_superuser") == "on":
-        limit = sql.SQL("ALTER ROLE {} SET temp_file_limit = {}")
-        statements.append(limit.format(login, sql.Literal(_TEMPORARY_FILES)))
-    admin.execute(sql.SQL("; ").join(statements))
+    admin.execute(sql.SQL("; ").join([*statements, *_guards(admin, database_name(tenant_uuid))]))
+
+
+def guard_logins(admin: psycopg.Connection[Any]) -> None:
+    """Give tenants' logins that were made before we had the right to it what a new one gets."""
+    wanted = [f"{name}={value}" for name, value in GUARDED.items() if name in _settable(admin)]
+    rows = admin.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname ~ '^t_[0-9a-f]{32}$' AND NOT coalesce(rolconfig, '{}') @> %s",
+        (wanted,),
+    )
+    for (login,) in rows.fetchall():
+        admin.execute(sql.SQL("; ").join(_guards(admin, login)))
+
+
+def _guards(admin: psycopg.Connection[Any], login: str) -> list[sql.Composed]:
+    change = sql.SQL("ALTER ROLE {} SET {} = {}")
+    return [
+        change.format(sql.Identifier(login), sql.Identifier(name), sql.Literal(GUARDED[name]))
+        for name in _settable(admin)
+    ]
+
+
+def _settable(admin: psycopg.Connection[Any]) -> list[str]:
+    asked = "SELECT name FROM unnest(%s::text[]) AS name WHERE has_parameter_privilege(name, 'SET')"
+    return [name for (name,) in admin.execute(asked, (list(GUARDED),)).fetchall()]
+
+
+def exist(admin: psycopg.Connection[Any], tenant_uuid: UUID) -> bool:
+    """Tell whether a tenant's login is there."""
+    login = database_name(tenant_uuid)
+    return admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (login,)).fetchone() is not None
 
 
 def set_password(admin: psycopg.Connection[Any], tenant_uuid: UUID, password: str) -> None:
     """Give a tenant's login another password. Connections that are open stay open."""
-    name = database_name(tenant_uuid)
-    verifier = admin.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-    admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
+    change = sql.SQL("ALTER ROLE {} PASSWORD {}")
+    admin.execute(change.format(sql.Identifier(database_name(tenant_uuid)), sql.Literal(scram_verifier(password))))
 
 
 def drop_roles(admin: psycopg.Connection[Any], tenant_uuid: UUID) -> None:

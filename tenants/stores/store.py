@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -49,14 +49,31 @@ class Store(Protocol):
         Committed and durable at the end, rolled back by any error. Run ``schema.upgrade`` on it, or copy from it.
         """
 
+    def reading(self, tenant: Tenant) -> AbstractContextManager[Connection]:
+        """Yield an operator's connection that sees one moment, from its first question on. It stops no writer."""
+
     def fence(self, tenant: Tenant) -> None:
-        """Let nobody write to this database ever again, in whichever process it is open. It can still be read here.
+        """Let nobody write to this database again, in whichever process it is open. It can still be read here.
 
         Called while ``changing_schema`` is open, so that no write can slip in between a copy and the fence.
         """
 
+    def unfence(self, tenant: Tenant) -> None:
+        """Take a fence away: what was to come after it will not. None there is no error."""
+
+    def renew_login(self, tenant: Tenant) -> None:
+        """Give the login that the web connects with another password, where there is one. None fails meanwhile."""
+
     def dump(self, tenant: Tenant, target: BinaryIO) -> None:
         """Write the database as it is at one moment, in the store's own format, while it is in use."""
+
+    def dumping(
+        self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None]
+    ) -> AbstractContextManager[Connection]:
+        """Do as ``dump`` does, then yield a reading connection that sees the very moment that was written.
+
+        ``at_moment`` is called while nobody can write: what it finds of the tenant's files belongs to that moment.
+        """
 
     def load(self, tenant: Tenant, source: BinaryIO) -> None:
         """Make a database from what ``dump`` wrote, closed as ``create`` leaves it; raise TenantUnavailable.
@@ -66,6 +83,21 @@ class Store(Protocol):
 
     def scratch(self, source: BinaryIO) -> AbstractContextManager[Connection]:
         """Yield a reading connection on what ``dump`` wrote, in a database of no tenant that is gone at the end."""
+
+    def aside(self) -> Store:
+        """Return the store of databases that wait, under names of their own, to take the place of the tenants' own.
+
+        Its ``load``, ``changing_schema``, ``filling``, ``remains`` and ``destroy`` concern what waits and nothing else.
+        """
+
+    def swap(self, tenant: Tenant) -> None:
+        """Put what waits aside in place of the tenant's database, in one step, and destroy the old one.
+
+        When nothing waits, only what is left of an old one is destroyed: the step was done before.
+
+        What was being written is refused, what is asked meanwhile finds the tenant unavailable for a moment.
+        Raises TenantUnavailable while the old one cannot be let go of.
+        """
 
     def size(self, tenant: Tenant) -> int:
         """Return how many bytes the database takes."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import psycopg
 from psycopg import sql
 
 from tenants import postgresql, schema
-from tenants.stores.administration import Administration
+from tenants.stores.administration import Administration, drop_database, make_database
 from tenants.stores.roles import TABLES_OWNER
 
 _BUILD_LOCK = 7_310_551
@@ -15,7 +18,7 @@ _BUILD_LOCK = 7_310_551
 def template_database(administration: Administration, history: str) -> str:
     """Return the name of the template at the head of ``history``; make it when it is not there yet.
 
-    Nobody can connect to it: a template in use cannot be copied.
+    Nobody can connect to it: a template in use cannot be copied. Those of older histories go when it is made.
     """
     name = f"tpl_{schema.digest(history)}"
     with administration.server() as admin:
@@ -24,19 +27,17 @@ def template_database(administration: Administration, history: str) -> str:
             try:
                 if not _is_ready(admin, name):
                     _build(administration, admin, name, history)
+                    _drop_others(admin, name)
             finally:
                 admin.execute("SELECT pg_advisory_unlock(%s)", (_BUILD_LOCK,))
     return name
 
 
-def _build(administration: Administration, admin: psycopg.Connection[object], name: str, history: str) -> None:
-    draft = sql.Identifier(f"{name}_part")
-    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
-    admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(draft))
-    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(draft))
-    engine = postgresql.make_engine(
-        "The template", lambda: administration.database(f"{name}_part"), lambda _connection: None
-    )
+def _build(administration: Administration, admin: psycopg.Connection[Any], name: str, history: str) -> None:
+    draft = f"{name}_part"
+    drop_database(admin, draft)
+    make_database(admin, draft, "template0")
+    engine = postgresql.make_engine("The template", lambda: administration.database(draft), lambda _connection: None)
     try:
         with engine.execution_options(writing=True).begin() as connection:
             owner = sql.Identifier(TABLES_OWNER).as_string()
@@ -47,9 +48,18 @@ def _build(administration: Administration, admin: psycopg.Connection[object], na
             connection.exec_driver_sql(f"REVOKE ALL ON SCHEMA public FROM {owner}")
     finally:
         engine.dispose()
-    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(draft))
-    admin.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(name)))
+    admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(draft)))
+    admin.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(draft), sql.Identifier(name)))
 
 
-def _is_ready(admin: psycopg.Connection[object], name: str) -> bool:
+def _drop_others(admin: psycopg.Connection[Any], name: str) -> None:
+    rows = admin.execute("SELECT datname FROM pg_database WHERE datname ~ '^tpl_[0-9a-f]{16}$'").fetchall()
+    for (other,) in rows:
+        if other != name:
+            # One that is being copied from just now, or that another role made, stays.
+            with suppress(psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege):
+                drop_database(admin, other)
+
+
+def _is_ready(admin: psycopg.Connection[Any], name: str) -> bool:
     return admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None

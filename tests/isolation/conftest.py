@@ -12,6 +12,13 @@ from extranet.request import log as request_log
 from tests.platform import Platform
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept_on(request: pytest.FixtureRequest) -> str:
+    """Nothing here may depend on where tenants' databases are."""
+    where: str = request.param
+    return where
+
+
 @pytest.fixture
 def log(platform: Platform) -> Iterator[io.StringIO]:
     """Everything the application writes to standard error from here on."""

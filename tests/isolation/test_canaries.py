@@ -12,8 +12,9 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, closing, contextmanager, redirect_stderr
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -38,18 +39,23 @@ from tenants.settings import read_settings
 from tenants.sqlite import SIDE_FILES
 from tenants.tenancy import Tenancy
 from tests.browser import Browser
-from tests.evidence import ask, folder_of, post_form, sees_every_change
+from tests.evidence import ask, bytes_of, post_form, sees_every_change
+from tests.isolation.server_place import DatabasePlace
 from tests.platform import (
     OPERATOR_ORIGIN,
     PASSWORD,
     PEOPLE,
     SLUGS,
     UNTOUCHED_CARD,
+    HomeOnServer,
+    Platform,
     add_tenant,
     copy_home,
+    make_home_on_server,
     open_platform,
     user_id,
 )
+from tests.services.postgresql import Cluster
 
 TENANTS = (*SLUGS, "initech")
 CANARIES = {"acme": "Aardvarkquartz", "globex": "Bluebottlejazz", "initech": "Cormorantpyx"}
@@ -79,13 +85,85 @@ people = st.sampled_from(["anna", "ben", "ben", "gus"])
 pages = st.sampled_from(PAGES)
 
 
+class Place(Protocol):
+    """Where the tenants' databases are."""
+
+    def copy(self, home: Path) -> Path:
+        """Make a home of three tenants."""
+
+    def replaced(self, platform: Platform, slug: str, source: str) -> AbstractContextManager[None]:
+        """Put a copy of another tenant's database in a tenant's place for a while; then the tenant's own is back."""
+
+    def shared(self) -> bytes:
+        """Return what all tenants share there."""
+
+
+class InFiles:
+    """SQLite, in the home folder."""
+
+    def __init__(self, pristine: Path) -> None:
+        self._pristine = pristine
+
+    def copy(self, home: Path) -> Path:
+        return copy_home(self._pristine, home)
+
+    @contextmanager
+    def replaced(self, platform: Platform, slug: str, source: str) -> Iterator[None]:
+        database, original = (platform.tenancy.databases.path_of(platform.tenant(name)) for name in (slug, source))
+        aside = platform.settings.home / "aside"
+        aside.mkdir()
+        files = [database, *(Path(f"{database}{suffix}") for suffix in SIDE_FILES)]
+        for file in files:
+            if file.exists():
+                file.rename(aside / file.name)
+        with (
+            closing(sqlite3.connect(f"file:{original}?mode=ro", uri=True)) as opened,
+            closing(sqlite3.connect(database)) as copy,
+        ):
+            opened.backup(copy)
+        yield
+        for file in files:
+            file.unlink(missing_ok=True)
+            kept = aside / file.name
+            if kept.exists():
+                kept.rename(file)
+        aside.rmdir()
+
+    def shared(self) -> bytes:
+        return b""
+
+
+class OnServer:
+    """PostgreSQL."""
+
+    def __init__(self, pristine: HomeOnServer, cluster: Cluster) -> None:
+        self._pristine = pristine
+        self._cluster = cluster
+        self._said_before = len(cluster.log())
+
+    def copy(self, home: Path) -> Path:
+        return self._pristine.copy(home)
+
+    @contextmanager
+    def replaced(self, platform: Platform, slug: str, source: str) -> Iterator[None]:
+        place, original = (DatabasePlace(platform, self._cluster, name) for name in (slug, source))
+        place.put_aside()
+        place.copy_from(original.name)
+        yield
+        place.put_back()
+
+    def shared(self) -> bytes:
+        return self._cluster.log()[self._said_before :].encode()
+
+
 class ThreeTenants(RuleBasedStateMachine):
     """People of three tenants at work, and somebody who sends everything everywhere."""
 
-    def __init__(self, pristine: Path, home: Path, met: Counter[str]) -> None:
+    def __init__(self, place: Place, home: Path, met: Counter[str]) -> None:
         super().__init__()
         self.met = met
-        self.home = copy_home(pristine, home)
+        self.place = place
+        self.home = place.copy(home)
         self.log = io.StringIO()
         with redirect_stderr(self.log):
             self.platform = open_platform(self.home)
@@ -245,11 +323,7 @@ class ThreeTenants(RuleBasedStateMachine):
     def put_one_database_in_place_of_another(self, source: str, place: str) -> None:
         if source == place:
             return
-        database = self.platform.tenancy.databases.path_of(self.platform.tenant(place))
-        original = self.platform.tenancy.databases.path_of(self.platform.tenant(source))
-        aside = self.home / "aside"
-        aside.mkdir()
-        with replaced(database, original, aside):
+        with self.place.replaced(self.platform, place, source):
             for person in PEOPLE:
                 session = self.browser(place, person).cookie(SESSION_COOKIE)
                 foreign = self.browser(source, person).cookie(SESSION_COOKIE)
@@ -257,47 +331,22 @@ class ThreeTenants(RuleBasedStateMachine):
                     answer = ask(self.platform, place, "/login", cookie=cookie)
                     assert answer.status_code == 503
                     assert not any(canary in answer.text for canary in CANARIES.values())
-        aside.rmdir()
         self.met["databases put in place of another"] += 1
         assert self.check(place, ask(self.platform, place, "/login")).status_code == 200
 
     @invariant()
     def no_canary_is_anywhere_but_at_home(self) -> None:
         for slug in TENANTS:
-            content = bytes_below(folder_of(self.platform, slug))
+            content = bytes_of(self.platform, slug)
             self.met[f"{slug} on disk"] += CANARIES[slug].encode() in content
             for other in TENANTS:
                 if other != slug:
                     assert CANARIES[other].encode() not in content, f"{slug} holds a word of {other}"
             assert SECRET.encode() not in content, f"{slug} holds a password"
         shared = b"".join(path.read_bytes() for path in self.home.iterdir() if path.is_file())
-        shared += self.log.getvalue().encode()
+        shared += self.log.getvalue().encode() + self.place.shared()
         for word in (SECRET, *CANARIES.values()):
             assert word.encode() not in shared, f"{word} is in the registry or in the log"
-
-
-@contextmanager
-def replaced(database: Path, original: Path, aside: Path) -> Iterator[None]:
-    """Put a copy of another database in a tenant's place for a while; then the tenant's own is back."""
-    files = [database, *(Path(f"{database}{suffix}") for suffix in SIDE_FILES)]
-    for file in files:
-        if file.exists():
-            file.rename(aside / file.name)
-    with (
-        closing(sqlite3.connect(f"file:{original}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(database)) as copy,
-    ):
-        source.backup(copy)
-    yield
-    for file in files:
-        file.unlink(missing_ok=True)
-        kept = aside / file.name
-        if kept.exists():
-            kept.rename(file)
-
-
-def bytes_below(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -315,13 +364,30 @@ def homes(tmp_path: Path) -> Iterator[Path]:
     return (tmp_path / f"home{number}" for number in itertools.count())
 
 
-def test_no_canary_leaves_its_tenant_whatever_people_do(three: Path, homes: Iterator[Path]) -> None:
+@pytest.fixture
+def place(kept_on: str, request: pytest.FixtureRequest) -> Iterator[Place]:
+    if kept_on == "sqlite":
+        yield InFiles(request.getfixturevalue("three"))
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    home = request.getfixturevalue("tmp_path_factory").mktemp("three-on-server") / "home"
+    pristine = make_home_on_server(home, cluster, TENANTS)
+    yield OnServer(pristine, cluster)
+    pristine.databases.drop()
+
+
+EXAMPLES = {"sqlite": (20, 40), "postgresql": (8, 30)}
+ENOUGH = {"sqlite": (10, 30, 2), "postgresql": (0, 10, 0)}
+
+
+def test_no_canary_leaves_its_tenant_whatever_people_do(place: Place, kept_on: str, homes: Iterator[Path]) -> None:
     met: Counter[str] = Counter()
+    examples, steps = EXAMPLES[kept_on]
     run_state_machine_as_test(
-        lambda: ThreeTenants(three, next(homes), met),
+        lambda: ThreeTenants(place, next(homes), met),
         settings=settings(
-            max_examples=20,
-            stateful_step_count=40,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             derandomize=True,
             database=None,
@@ -330,9 +396,10 @@ def test_no_canary_leaves_its_tenant_whatever_people_do(three: Path, homes: Iter
             phases=[Phase.generate],
         ),
     )
+    at_home, on_disk, of_each = ENOUGH[kept_on]
     # Otherwise it was not looked for where there was something to find.
     for slug in TENANTS:
-        assert met[f"{slug} at home"] > 10
-        assert met[f"{slug} on disk"] > 30
+        assert met[f"{slug} at home"] > at_home
+        assert met[f"{slug} on disk"] > on_disk
     for what in ("new passwords", "databases put in place of another", "foreign invitations"):
-        assert met[what] > 2, what
+        assert met[what] > of_each, what

@@ -133,6 +133,12 @@ DAMAGES = (
 
 
 @pytest.fixture
+def kept_on() -> str:
+    """All of these are about files."""
+    return "sqlite"
+
+
+@pytest.fixture
 def settled(platform: Platform) -> Platform:
     """Both tenants with a person signed in, and nothing left in a write-ahead log."""
     for slug in SLUGS:

@@ -100,6 +100,12 @@ UNKNOWN = [
 PATHS = ["/", "/login", "/preferences/profile", "/people/x/avatar", "/nowhere", "/robots.txt"]
 
 
+@pytest.fixture
+def kept_on() -> str:
+    """A host is read before any tenant's database is opened."""
+    return "sqlite"
+
+
 def ask_host(platform: Platform, host: str | None, path: str = "/login", **environ: Any) -> TestResponse:
     """Send a request whose environ says exactly this about its host; None leaves the header out."""
     built = EnvironBuilder(

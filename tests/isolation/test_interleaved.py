@@ -22,11 +22,12 @@ from extranet.request.current import current
 from extranet.security_log.operations import journal
 from tenants import schema
 from tenants.databases import Databases
+from tenants.tenant import EMBEDDED
 from tests.evidence import ask, events, post_form, said
 from tests.platform import SLUGS, UNTOUCHED_CARD, Platform, user_id
 
 THREADS = 8
-REQUESTS = 2_400
+REQUESTS = {"sqlite": 2_400, "postgresql": 800}
 BEN = user_id("ben")
 LANGUAGES = {"acme": "fr", "globex": "nl"}
 ACCENTS = {"acme": 20, "globex": 200}
@@ -181,11 +182,13 @@ STEPS = {
 
 
 def test_each_answer_is_its_own_tenants_in_its_own_language_whatever_the_thread_did_before(
-    platform: Platform, crowd: dict[str, Person]
+    platform: Platform, crowd: dict[str, Person], kept_on: str
 ) -> None:
+    # Every engine that is thrown out costs a new connection, with a sign-in of its own, where there is a server.
+    requests = REQUESTS[kept_on]
     with ThreadPoolExecutor(THREADS) as pool:
-        done = Counter(pool.map(lambda number: step(platform, crowd, number), range(REQUESTS)))
-    assert done.total() == REQUESTS
+        done = Counter(pool.map(lambda number: step(platform, crowd, number), range(requests)))
+    assert done.total() == requests
     assert len(done) == 2 * len(STEPS)
     assert_nothing_half_done(platform)
 
@@ -195,7 +198,8 @@ def assert_nothing_half_done(platform: Platform) -> None:
         with platform.db(slug, writing=False) as db:
             assert db.get_one(Profile, BEN).about == ""
             assert journal(db.info["keys"]).verify(db) == len(events(platform, slug))
-            assert db.connection().exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+            if db.tenant.server == EMBEDDED:
+                assert db.connection().exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
     assert len(platform.tenancy.databases) == 1
 
 

@@ -124,6 +124,12 @@ def operate(console: Console) -> list[str]:
 
 
 @pytest.fixture
+def kept_on() -> str:
+    """What is looked at are files: the registry's, and what shares a home with it."""
+    return "sqlite"
+
+
+@pytest.fixture
 def walked(platform: Platform) -> tuple[Path, list[str]]:
     """A home after the walk, closed, and every secret that was handed out."""
     secrets = [secret for slug in SLUGS for secret in walk(platform, slug)]
@@ -194,7 +200,7 @@ def test_every_table_of_the_registry_is_known_here_and_holds_what_it_should(walk
     assert len(bodies) > 10
     for body in bodies:
         told = set(body["details"]) - {"machine"}
-        assert told <= {"slug", "name", "locale", "role", "password_stdin", "last"}, body
+        assert told <= {"slug", "name", "server", "locale", "role", "password_stdin", "last"}, body
 
 
 def test_an_address_counts_the_same_for_all_tenants_and_cannot_be_read_back(platform: Platform) -> None:

@@ -23,7 +23,18 @@ from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from tests.browser import Browser
 from tests.evidence import dump, face, said, stored_files, untouched
-from tests.platform import PASSWORD, SLUGS, UNTOUCHED_CARD, Platform, copy_home, open_platform, user_id
+from tests.platform import (
+    PASSWORD,
+    SLUGS,
+    UNTOUCHED_CARD,
+    HomeOnServer,
+    Platform,
+    copy_home,
+    make_home_on_server,
+    open_platform,
+    user_id,
+)
+from tests.services.postgresql import Cluster
 
 BEN = user_id("ben")
 LOGIN = "1" * 32
@@ -127,18 +138,35 @@ def planted_home(pristine_home: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A closed home in which both tenants have the same ids everywhere, and their own slug in every text."""
     home = copy_home(pristine_home, tmp_path_factory.mktemp("planted") / "home")
     platform = open_platform(home)
-    for slug in SLUGS:
-        plant(platform, slug)
+    plant_both(platform)
     platform.close()
     return home
 
 
+@pytest.fixture(scope="module")
+def planted_on_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> HomeOnServer:
+    """The same, on a server."""
+    return make_home_on_server(tmp_path_factory.mktemp("planted-on-server") / "home", cluster, prepare=plant_both)
+
+
 @pytest.fixture
-def twins(planted_home: Path, tmp_path: Path) -> Iterator[Platform]:
+def twins(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Platform]:
     """The application over a copy of that home."""
-    platform = open_platform(copy_home(planted_home, tmp_path / "home"))
+    if kept_on == "sqlite":
+        platform = open_platform(copy_home(request.getfixturevalue("planted_home"), tmp_path / "home"))
+        yield platform
+        platform.close()
+        return
+    planted: HomeOnServer = request.getfixturevalue("planted_on_server")
+    platform = open_platform(planted.copy(tmp_path / "home"))
     yield platform
     platform.close()
+    planted.databases.drop()
+
+
+def plant_both(platform: Platform) -> None:
+    for slug in SLUGS:
+        plant(platform, slug)
 
 
 def plant(platform: Platform, slug: str) -> None:

@@ -148,7 +148,7 @@ def test_an_invitation_opened_in_time_is_not_accepted_too_late(platform: Platfor
     assert state_of(platform, "acme", "nina") == UserState.INVITED
 
 
-def test_of_twenty_who_accept_at_once_exactly_one_succeeds(platform: Platform) -> None:
+def test_of_twenty_who_accept_at_once_exactly_one_succeeds(platform: Platform, kept_on: str) -> None:
     path = platform.invite("acme", "nina")
     browsers = [carrier(platform, "acme", path) for _ in range(20)]
     tokens = [token_on(browser, "/invitation") for browser in browsers]
@@ -162,10 +162,12 @@ def test_of_twenty_who_accept_at_once_exactly_one_succeeds(platform: Platform) -
 
     with untouched(platform, "globex"), ThreadPoolExecutor(20) as pool:
         statuses = list(pool.map(accept, range(20)))
-    assert sorted(statuses) == [303] + [410] * 19
+    assert statuses.count(303) == 1
+    # More at once than a worker has threads: on a slow machine some of them are told to come back in a moment.
+    assert set(statuses) <= ({303, 410} if kept_on == "sqlite" else {303, 410, 503})
     assert [entry.event for entry in events(platform, "acme")].count(Event.INVITATION_ACCEPTED) == 1
     platform.browser("acme").sign_in("nina", passwords[statuses.index(303)])
-    for number in (statuses.index(410), 19 - statuses[::-1].index(410)):
+    for number in [number for number, status in enumerate(statuses) if status != 303][::18]:
         refused = platform.browser("acme").post("/login", {"username": "nina", "password": passwords[number]})
         assert refused.status_code == 422
 

@@ -68,6 +68,6 @@ def upgrade() -> None:
     op.create_table(
         "tombstone",
         sa.Column("tenant_uuid", sa.Uuid, primary_key=True),
-        sa.Column("slug", sa.String(32), nullable=False, index=True),
+        sa.Column("slug", sa.String(32), primary_key=True, index=True),
         sa.Column("purged_at", sa.DateTime, nullable=False),
     )

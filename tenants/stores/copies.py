@@ -1,0 +1,128 @@
+"""Copies of SQLite files: taken while a file is in use, and put in place of one that is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import Connection
+
+from tenants import sqlite
+from tenants.durable import keep_owner, sync
+from tenants.errors import TenantUnavailable
+
+CHUNK = 1024 * 1024
+
+
+@contextmanager
+def dumped(path: Path, target: BinaryIO, at_moment: Callable[[], None]) -> Iterator[Connection]:
+    """Write a database as it is at one moment, and yield a reading connection on what was written.
+
+    ``at_moment`` is called while nobody can write. The rest stops no writer.
+    """
+    draft = path.with_name(f"{path.name}.dump")
+    _remove(draft)
+    try:
+        _copy(path, draft, at_moment)
+        with open(draft, "rb") as source:
+            shutil.copyfileobj(source, target, CHUNK)
+        with reading(draft) as connection:
+            yield connection
+    finally:
+        _remove(draft)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Connection]:
+    """Yield a connection on a file that belongs to no tenant."""
+    engine = sqlite.make_engine(path, 0, lambda _connection: None)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def put_in_place(copy: Path, path: Path) -> None:
+    """Put a closed file in place of a database that others have open: they write to the old one no more.
+
+    Safe to repeat when it was cut short: without the copy, only what is left of the old one goes.
+    """
+    if copy.exists():
+        with _locked(path):
+            if os.path.lexists(path):
+                path.rename(fenced(path))
+            _finish_swap(copy, path)
+    _remove(fenced(path))
+
+
+def fenced(path: Path) -> Path:
+    """Return the name of a database that is never to be written to again."""
+    return path.with_name(f"{path.name}.fenced")
+
+
+def open_raw(path: Path) -> sqlite3.Connection:
+    """Open an existing database file."""
+    sqlite.file_identity(path)
+    return sqlite3.connect(f"file:{sqlite.quoted(path)}?mode=rw", uri=True, isolation_level=None)
+
+
+def _copy(path: Path, draft: Path, at_moment: Callable[[], None]) -> None:
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(open_raw(path)) as live, closing(sqlite3.connect(draft)) as copy:
+            _hold_moment(live, path, at_moment)
+            # Whoever reads it reads it at once; a power cut takes back nothing that anybody waits for.
+            copy.execute("PRAGMA synchronous=OFF")
+            live.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise TenantUnavailable(f"{path} cannot be copied: {error}.") from error
+
+
+def _hold_moment(live: sqlite3.Connection, path: Path, at_moment: Callable[[], None]) -> None:
+    with closing(open_raw(path)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        live.execute("BEGIN")
+        # Only the first look at the file begins what the transaction sees.
+        live.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        at_moment()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        connection = open_raw(path)
+    except TenantUnavailable:
+        # None, or no regular file: nobody has it open as a database.
+        yield
+        return
+    with closing(connection):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            # Whatever else is wrong with it, nobody can write to what cannot be locked.
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise TenantUnavailable(f"{path} cannot be replaced: {error}.") from error
+        yield
+
+
+def _finish_swap(copy: Path, path: Path) -> None:
+    # Before the new file is there: SQLite would replay an old log into it, and bring old rows back.
+    for suffix in sqlite.SIDE_FILES:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    sync(path.parent)
+    with open(copy, "rb") as file:
+        keep_owner(file.fileno(), os.stat(path.parent))
+    copy.rename(path)
+    sync(path.parent)
+
+
+def _remove(path: Path) -> None:
+    for file in (path, *(Path(f"{path}{suffix}") for suffix in sqlite.SIDE_FILES)):
+        file.unlink(missing_ok=True)
