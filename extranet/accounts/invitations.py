@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from extranet.accounts.names import guessable_words
-from extranet.accounts.passwords import Passwords, check_new_password
+from extranet.accounts.passwords import Passwords, check_new_password, seal
 from extranet.errors import Invalid, InvitationRefused
 from extranet.i18n import gettext as _
 from extranet.models import Invitation, User, UserState
@@ -79,18 +79,8 @@ def accept_invitation(db: Session, passwords: Passwords, token: str, password: s
     # No lock is held while guessing and hashing; the update below decides who of several came first.
     db.commit()
     check_new_password(password, guessable_words(db, user))
-    stored = passwords.hash(db.info["keys"], user.id, password)
-    used = (
-        update(Invitation)
-        .where(Invitation.id == invitation_id, Invitation.ended_at.is_(None))
-        .values(ended_at=utc_now(), end_reason="used")
-    )
-    taken = (
-        update(User)
-        .where(User.id == user.id, User.state == UserState.INVITED)
-        .values(password=stored, password_changed_at=utc_now(), state=UserState.ACTIVE)
-    )
-    if db.execute(used).rowcount != 1 or db.execute(taken).rowcount != 1:  # type: ignore[attr-defined]
+    encoded = passwords.encoded(password)
+    if not _use(db, invitation_id, user.id, encoded):
         db.rollback()
         raise InvitationRefused("This invitation was used a moment ago.")
     record(db, Event.INVITATION_ACCEPTED, origin, actor=user.id)
@@ -101,6 +91,23 @@ def end_invitations(db: Session, user: User, reason: str) -> None:
     """End a user's living invitations."""
     living = (Invitation.user_id == user.id) & (Invitation.ended_at.is_(None))
     db.execute(update(Invitation).where(living).values(ended_at=utc_now(), end_reason=reason))
+
+
+def _use(db: Session, invitation_id: str, user_id: str, encoded: str) -> bool:
+    """Use an invitation up and store the password it was good for; tell whether it was still unused."""
+    used = (
+        update(Invitation)
+        .where(Invitation.id == invitation_id, Invitation.ended_at.is_(None))
+        .values(ended_at=utc_now(), end_reason="used")
+    )
+    if db.execute(used).rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    taken = (
+        update(User)
+        .where(User.id == user_id, User.state == UserState.INVITED)
+        .values(password=seal(db.info["keys"], user_id, encoded), password_changed_at=utc_now(), state=UserState.ACTIVE)
+    )
+    return bool(db.execute(taken).rowcount == 1)  # type: ignore[attr-defined]
 
 
 def _living_invitation(db: Session, token: str) -> Invitation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from extranet.accounts.invitations import end_invitations
@@ -21,7 +21,7 @@ from extranet.accounts.limits import (
 )
 from extranet.accounts.logins import end_logins, forget_browsers, known_browsers, renew_secret
 from extranet.accounts.names import guessable_words, parse_email, parse_person_name, parse_username
-from extranet.accounts.passwords import Passwords, check_new_password, normalised
+from extranet.accounts.passwords import Passwords, check_new_password, normalised, opened, seal
 from extranet.errors import Invalid, NoSlot, NotFound, TooManyAttempts
 from extranet.i18n import gettext as _
 from extranet.models import Company, Login, Profile, Role, User, UserState
@@ -87,13 +87,13 @@ def change_password(
     keys = db.info["keys"]
     limits = reauthentication_limits(keys, user_id)
     wait = reserve_all(db, limits, int(time.time()))
-    before = user.password
+    stored, before = user.password, opened(keys, user_id, user.password)
     db.commit()
     if wait:
         _note_throttled(db, user_id, origin)
         raise TooManyAttempts(wait)
     try:
-        matches = passwords.verify(keys, user_id, before, current)
+        matches = passwords.verify(keys, user_id, stored, current)
     except NoSlot:
         refund(db, *limits)
         db.commit()
@@ -104,8 +104,8 @@ def change_password(
         raise Invalid("current", _("This is not your current password."))
     _check_changed(db, user, current, new)
     db.rollback()
-    stored = passwords.hash(keys, user_id, new)
-    browser_id = _store_password(db, user_id, before, stored, login_id)
+    encoded = passwords.encoded(new)
+    browser_id = _store_password(db, user_id, before, encoded, login_id)
     reset(db, *limits)
     forget_browsers(db, user_id, but=browser_id)
     ended = end_logins(db, user_id, "password_changed", but=login_id)
@@ -193,14 +193,16 @@ def _check_changed(db: Session, user: User, current: str, new: str) -> None:
         raise Invalid("new", _("This is the password you have already."))
 
 
-def _store_password(db: Session, user_id: str, before: bytes, stored: bytes, login_id: str) -> str:
+def _store_password(db: Session, user_id: str, before: str, encoded: str, login_id: str) -> str:
     """Store a new hash if nobody did so meanwhile; return the id of the browser in use."""
-    mine = (User.id == user_id) & (User.password == before) & (User.state == UserState.ACTIVE)
-    changed = (
-        update(User).where(mine).values(password=stored, password_changed_at=utc_now(), must_change_password=False)
-    )
-    if db.execute(changed).rowcount != 1:  # type: ignore[attr-defined]
+    keys = db.info["keys"]
+    mine = (User.id == user_id) & (User.state == UserState.ACTIVE)
+    user = db.scalars(select(User).where(mine).execution_options(populate_existing=True)).one_or_none()
+    if user is None or opened(keys, user_id, user.password) != before:
         raise Invalid("current", _("Your password was changed a moment ago, elsewhere."))
+    user.password = seal(keys, user_id, encoded)
+    user.password_changed_at = utc_now()
+    user.must_change_password = False
     return db.get_one(Login, login_id).browser_id
 
 

@@ -20,6 +20,7 @@ from argon2.exceptions import VerificationError
 from extranet.accounts.slots import SharedSlots, Slots
 from extranet.errors import Invalid, NoSlot
 from extranet.i18n import gettext as _
+from extranet.models.user import PASSWORD_SEAL
 from tenants.errors import BadSeal
 from tenants.keys import TenantKeys
 
@@ -32,7 +33,6 @@ _SHORTEST_WORD = 3
 _SLOT_WAIT_SECONDS = 2.0
 # In one process. Whoever waits holds one of its threads, and the others are for everybody's other pages.
 LONGEST_QUEUE = 8
-_PURPOSE = "password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,20 @@ class Passwords:
         self._nobody = self._hasher.hash("nobody's password")
 
     def hash(self, keys: TenantKeys, user_id: str, password: str) -> bytes:
-        """Return what to store for a user's password; raise NoSlot."""
+        """Return what to store for a user's password, in the transaction that stores it; raise NoSlot."""
+        return seal(keys, user_id, self.encoded(password))
+
+    def encoded(self, password: str) -> str:
+        """Return the hash of a password, for ``seal``; raise NoSlot."""
         with self._slot():
-            encoded = self._hasher.hash(normalised(password))
-        return keys.seal(_PURPOSE, encoded.encode(), context=user_id.encode())
+            return self._hasher.hash(normalised(password))
 
     def verify(self, keys: TenantKeys, user_id: str, stored: bytes, password: str) -> bool:
         """Tell whether ``password`` is the one stored. Takes the same time for a wrong one and for nobody (b"").
 
         Raises NoSlot when all slots stay busy for two seconds.
         """
-        encoded = self._open(keys, user_id, stored)
+        encoded = opened(keys, user_id, stored)
         with self._slot():
             matches = self._matches(encoded or self._nobody, password)
             if encoded and self._hasher.check_needs_rehash(encoded):
@@ -82,15 +85,7 @@ class Passwords:
 
     def needs_rehash(self, keys: TenantKeys, user_id: str, stored: bytes) -> bool:
         """Tell whether a stored hash was made with other parameters than today's."""
-        return self._hasher.check_needs_rehash(self._open(keys, user_id, stored))
-
-    def _open(self, keys: TenantKeys, user_id: str, stored: bytes) -> str:
-        if not stored:
-            return ""
-        try:
-            return keys.open(_PURPOSE, stored, context=user_id.encode()).decode()
-        except BadSeal:
-            return ""
+        return self._hasher.check_needs_rehash(opened(keys, user_id, stored))
 
     def _matches(self, encoded: str, password: str) -> bool:
         try:
@@ -107,6 +102,28 @@ class Passwords:
                 yield
         finally:
             self._queue.release()
+
+
+def seal(keys: TenantKeys, user_id: str, encoded: str) -> bytes:
+    """Return what to store of a hash. Only once the transaction that stores it has begun.
+
+    A rotation of the tenant's keys passes between two transactions: what was sealed before it and stored after it
+    would not open when the old key is retired.
+    """
+    return keys.seal(PASSWORD_SEAL.purpose, encoded.encode(), context=PASSWORD_SEAL.bound_to(user_id))
+
+
+def opened(keys: TenantKeys, user_id: str, stored: bytes) -> str:
+    """Return the hash under a seal; "" when there is none or it does not hold.
+
+    That is what to compare when the question is whether a password is still the same: its seal may be another one.
+    """
+    if not stored:
+        return ""
+    try:
+        return keys.open(PASSWORD_SEAL.purpose, stored, context=PASSWORD_SEAL.bound_to(user_id)).decode()
+    except BadSeal:
+        return ""
 
 
 @lru_cache(maxsize=1)

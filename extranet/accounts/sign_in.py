@@ -19,7 +19,7 @@ from extranet.accounts.limits import (
     row_limit,
 )
 from extranet.accounts.logins import StartedLogin, find_known_browser, start_login
-from extranet.accounts.passwords import Passwords
+from extranet.accounts.passwords import Passwords, opened
 from extranet.errors import NoSlot, SignInRefused, TooManyAttempts
 from extranet.models import User, UserState
 from extranet.security_log.events import Event, Outcome
@@ -39,10 +39,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """Whom the attempt is against: a user, or a name nobody has, treated alike."""
+    """Whom the attempt is against: a user, or a name nobody has, treated alike. ``encoded`` is ``stored`` unsealed."""
 
     user_id: str
     stored: bytes
+    encoded: str
     limits: list[Limit]
     trusted: bool
 
@@ -82,12 +83,13 @@ def _find_account(db: Session, attempt: Attempt) -> _Account:
     user = db.scalars(select(User).where(or_(User.username == name, User.email == name))).one_or_none()
     keys = db.info["keys"]
     if user is None:
-        return _Account("", b"", account_limits(keys, f"name/{name}"), trusted=False)
+        return _Account("", b"", "", account_limits(keys, f"name/{name}"), trusted=False)
     browser = find_known_browser(db, user, attempt.device)
     stored = user.password if user.state == UserState.ACTIVE else b""
+    encoded = opened(keys, user.id, stored)
     if browser is None:
-        return _Account(user.id, stored, account_limits(keys, user.id), trusted=False)
-    return _Account(user.id, stored, browser_limits(keys, browser.id), trusted=True)
+        return _Account(user.id, stored, encoded, account_limits(keys, user.id), trusted=False)
+    return _Account(user.id, stored, encoded, browser_limits(keys, browser.id), trusted=True)
 
 
 def _reserve(db: Session, addresses: AddressLimits, account: _Account, attempt: Attempt, origin: Origin) -> None:
@@ -121,8 +123,11 @@ def _give_back(db: Session, addresses: AddressLimits, account: _Account, origin:
 
 def _reload(db: Session, account: _Account) -> User | None:
     # The account may have been disabled, or its password changed, while this one was being verified.
-    same = (User.id == account.user_id) & (User.state == UserState.ACTIVE) & (User.password == account.stored)
-    return db.scalars(select(User).where(same).execution_options(populate_existing=True)).one_or_none()
+    mine = (User.id == account.user_id) & (User.state == UserState.ACTIVE)
+    user = db.scalars(select(User).where(mine).execution_options(populate_existing=True)).one_or_none()
+    if user is None or opened(db.info["keys"], user.id, user.password) != account.encoded:
+        return None
+    return user
 
 
 def _welcome(

@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from extranet.models.base import ID_LENGTH, TECHNICAL, Base, UtcDateTime, new_id, opaque_reference, personal, utc_now
+from tenants.marks import OF_ONE_TENANT
 
 _TRACE = personal(
     "technical",
@@ -23,7 +24,7 @@ class KnownBrowser(Base):
     """Recognises a browser for one person; two people at one browser have a row each. It never signs anyone in."""
 
     __tablename__ = "known_browser"
-    __table_args__ = (UniqueConstraint("device_hash", "user_id"),)
+    __table_args__ = (UniqueConstraint("device_hash", "user_id"), {"info": OF_ONE_TENANT})
 
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True, default=new_id, info=TECHNICAL)
     device_hash: Mapped[bytes] = mapped_column(LargeBinary(32), info=_TRACE)

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from extranet.models.base import ID_LENGTH, TECHNICAL, Base, UtcDateTime, new_id, opaque_reference, personal, utc_now
+from tenants.marks import OF_ONE_TENANT
 
 _TRACE = personal(
     "technical",
@@ -24,6 +25,7 @@ class Login(Base):
     """One login. The cookie holds a random secret; this row holds only its SHA-256."""
 
     __tablename__ = "login"
+    __table_args__ = ({"info": OF_ONE_TENANT},)
 
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True, default=new_id, info=TECHNICAL)
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=TECHNICAL)

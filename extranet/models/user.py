@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from extranet.models.base import ID_LENGTH, TECHNICAL, Base, UtcDateTime, new_id, opaque_reference, personal, utc_now
+from tenants.sealed_columns import Sealed
 
 
 class Role(StrEnum):
@@ -31,6 +32,8 @@ class UserState(StrEnum):
 _IDENTITY = personal("identity", erase="pseudonym")
 _PREFERENCE = personal("preference", erase="null")
 
+PASSWORD_SEAL = Sealed("password", context="id")
+
 
 class User(Base):
     """A person with an account. ``password`` is the sealed Argon2id string, empty until one is chosen."""
@@ -47,7 +50,9 @@ class User(Base):
     role: Mapped[str] = mapped_column(String(16), info=personal("professional", erase="keep", source="admin"))
     state: Mapped[str] = mapped_column(String(16), info=personal("technical", erase="keep", source="system"))
     password: Mapped[bytes] = mapped_column(
-        LargeBinary, default=b"", info=personal("technical", erase="null", purpose="security", export=False)
+        LargeBinary,
+        default=b"",
+        info={**personal("technical", erase="null", purpose="security", export=False), **PASSWORD_SEAL.info},
     )
     password_changed_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("technical", erase="null", purpose="security", source="system")
