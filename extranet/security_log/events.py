@@ -26,6 +26,7 @@ class Event(StrEnum):
     INVITATION_ACCEPTED = "invitation_accepted"
     INVITATION_REFUSED = "invitation_refused"
     ALL_SIGNED_OUT = "all_signed_out"
+    RESTORED = "restored"
     UPLOAD_REFUSED = "upload_refused"
     COMPANY_CHANGED = "company_changed"
     HISTORY_EXPORTED = "history_exported"
@@ -35,6 +36,16 @@ class Event(StrEnum):
     COOKIE_DUPLICATE = "cookie_duplicate"
     CSRF_REFUSED = "csrf_refused"
     ACCESS_DENIED = "access_denied"
+
+
+class TenantEvent(StrEnum):
+    """What operators did with the tenant as a whole. It concerns nobody in particular, so no history page shows it."""
+
+    RENAMED = "tenant_renamed"
+    CLOSED = "tenant_closed"
+    REOPENED = "tenant_reopened"
+    MOVED = "tenant_moved"
+    CLONED = "tenant_cloned"
 
 
 class Outcome(StrEnum):

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from extranet.models.security_event import security_event_head_table, security_event_table
-from extranet.security_log.events import Event, Outcome
+from extranet.security_log.events import Event, Outcome, TenantEvent
 from extranet.security_log.origin import NOBODY, Origin, printable
 from tenants.journal import Entry, Journal
 from tenants.keys import TenantKeys
@@ -22,7 +22,7 @@ def journal(keys: TenantKeys) -> Journal:
 
 def record(
     db: Session,
-    event: Event,
+    event: Event | TenantEvent,
     origin: Origin,
     *,
     actor: str = NOBODY,
@@ -56,7 +56,7 @@ def record(
 
 
 # Somebody looked at entries about everyone: that concerns everyone.
-_ABOUT_EVERYONE = (Event.LOG_VIEWED, Event.LOG_EXPORTED, Event.ALL_SIGNED_OUT)
+_ABOUT_EVERYONE = (Event.LOG_VIEWED, Event.LOG_EXPORTED, Event.ALL_SIGNED_OUT, Event.RESTORED)
 
 
 def count_about(db: Session, user_id: str) -> int:
