@@ -1,0 +1,1 @@
+"""The product's history, and one revision that adds a column."""
