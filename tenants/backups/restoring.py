@@ -1,0 +1,184 @@
+"""Bringing a tenant back to what a backup holds, while its pages may be asked for.
+
+Everything is made ready beside the tenant's database and takes its place in one step: a failure or a kill before that
+step changes nothing, and after one the same command goes on where it was cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from tenants import schema, unfinished
+from tenants.backups.archive import Header, read_header
+from tenants.backups.making import make
+from tenants.backups.manifest import Head, Manifest
+from tenants.backups.staging import Prepare, Return, put_missing_back, stage
+from tenants.backups.verifying import Chosen, choose, examine, is_named, open_archive, refuse_lost
+from tenants.errors import BadArchive, IllegalTransition, ServerUnusable, TenantUnavailable
+from tenants.lifecycle.holding import held_tenant
+from tenants.lifecycle.states import refuse_unless
+from tenants.stores import store_of
+from tenants.tenancy import Tenancy
+from tenants.tenant import State, Tenant
+from tenants.unfinished import Unfinished
+
+_VERB = "restore"
+_STAGING = "staging"
+_SWAPPING = "swapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How a restore ended: with what was in which backup, and what was there before kept in which."""
+
+    tenant: Tenant
+    backup_id: UUID
+    made_at: datetime
+    safety: UUID | None
+
+
+def restore_tenant(
+    tenancy: Tenancy,
+    slug: str,
+    prepare: Prepare,
+    *,
+    backup_id: str = "",
+    path: Path | None = None,
+    damaged: bool = False,
+) -> Restored:
+    """Put a backup in place of what a tenant has, after a backup of that. Every cookie becomes worthless.
+
+    ``damaged`` goes on when what there is cannot be backed up. Which backup: this id, this file, that of a restore
+    that was cut short, or the newest. Raises BadArchive, NoSuchBackup, BackupFailed, TenantUnavailable,
+    ServerUnusable, IllegalTransition or Busy with nothing changed.
+    """
+    refuse_lost(tenancy, path)
+    with held_tenant(tenancy, slug) as tenant:
+        begun = _find(tenancy, tenant)
+        if begun is not None and begun.step == _SWAPPING:
+            _refuse_another(begun, backup_id, path)
+            return _take_place(tenancy, tenant, begun)
+        chosen = choose_again(tenancy, tenant, backup_id, path)
+        with examined(tenancy, tenant, chosen) as (source, header, manifest):
+            begun = _begin(tenancy, tenant, chosen, header)
+            with _undone_on_failure(tenancy, tenant):
+                back_to = Return(header, manifest, *_leave(tenancy, tenant, damaged))
+                surplus = stage(tenancy, tenant, source, back_to, prepare)
+                begun = _advance(tenancy, begun, back_to.safety)
+            restored = _take_place(tenancy, tenant, begun)
+            put_missing_back(tenancy, tenant, source, back_to)
+        # No row names them any more, so nobody could find them to erase them. In that backup they are kept.
+        for name in surplus if back_to.safety else ():
+            tenancy.files_of(tenant).remove(name)
+        return restored
+
+
+def rehearse(tenancy: Tenancy, slug: str, *, backup_id: str = "", path: Path | None = None) -> Return:
+    """Do of a restore what changes nothing, raising what it would raise; return what it would bring back."""
+    refuse_lost(tenancy, path)
+    with (
+        held_tenant(tenancy, slug) as tenant,
+        examined(tenancy, tenant, choose_again(tenancy, tenant, backup_id, path)) as (_, header, manifest),
+    ):
+        return Return(header, manifest)
+
+
+def choose_again(tenancy: Tenancy, tenant: Tenant, backup_id: str, path: Path | None) -> Chosen:
+    """Do as ``choose`` does, but mean the archive of a restore that was cut short rather than the newest."""
+    begun = _find(tenancy, tenant)
+    if begun is not None and not backup_id and path is None:
+        path = Path(begun.details["path"])
+    return choose(tenancy, tenant, backup_id, path)
+
+
+@contextmanager
+def examined(tenancy: Tenancy, tenant: Tenant, chosen: Chosen) -> Iterator[tuple[BinaryIO, Header, Manifest]]:
+    """Yield an archive that holds, and fits; it stays open, so that it is the same one that is restored."""
+    refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+    with open_archive(chosen.path) as source:
+        manifest = examine(tenancy, tenant, source, chosen.digest)
+        newest, found = schema.head(tenancy.history), manifest.moment.schema_version
+        if found > newest:
+            raise BadArchive(f"This backup has schema {found}: a newer release made it. This one knows {newest}.")
+        source.seek(0)
+        yield source, read_header(source), manifest
+
+
+def _leave(tenancy: Tenancy, tenant: Tenant, damaged: bool) -> tuple[UUID | None, Mapping[str, Head]]:
+    try:
+        backup, moment = make(tenancy, tenant)
+    except (TenantUnavailable, ServerUnusable) as error:
+        # A database that is gone is the server's word, too.
+        if damaged:
+            return None, {}
+        raise TenantUnavailable(
+            f"What there is now cannot be backed up first: {error} To replace it all the same, say --damaged."
+        ) from error
+    return backup.id, moment.journals
+
+
+def _take_place(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Restored:
+    store = store_of(tenancy, tenant.server)
+    if store.aside().remains(tenant.uuid):
+        # First: no cookie of before is to meet the rows of long before.
+        tenant = tenancy.registry.raise_epoch(tenant)
+    store.swap(tenant)
+    tenancy.databases.forget(tenant)
+    _end(tenancy, tenant)
+    safety = begun.details["safety"]
+    made_at = datetime.fromisoformat(begun.details["made_at"])
+    return Restored(tenant, UUID(begun.details["backup"]), made_at, UUID(safety) if safety else None)
+
+
+def _refuse_another(begun: Unfinished, backup_id: str, path: Path | None) -> None:
+    same_file = path is None or str(path.absolute()) == begun.details["path"]
+    if not (same_file and is_named(UUID(begun.details["backup"]), backup_id)):
+        raise IllegalTransition(
+            f"The restore of backup {begun.details['backup']} was cut short at its last step: run that again first."
+        )
+
+
+def _find(tenancy: Tenancy, tenant: Tenant) -> Unfinished | None:
+    with tenancy.registry.engine.connect() as connection:
+        found = unfinished.find(connection, tenant.uuid)
+    if found is not None and found.verb != _VERB:
+        raise IllegalTransition(f"There is an unfinished {found.verb} of {tenant.slug}: run that again first.")
+    return found
+
+
+def _begin(tenancy: Tenancy, tenant: Tenant, chosen: Chosen, header: Header) -> Unfinished:
+    details = {
+        "path": str(chosen.path.absolute()),
+        "backup": str(header.id),
+        "made_at": header.made_at.isoformat(),
+    }
+    with tenancy.registry.writing() as connection:
+        begun = unfinished.begin(connection, tenant.uuid, _VERB, _STAGING)
+        # One that was cut short at this step has changed nothing, and begins anew.
+        return unfinished.advance(connection, begun, _STAGING, **details)
+
+
+def _advance(tenancy: Tenancy, begun: Unfinished, safety: UUID | None) -> Unfinished:
+    with tenancy.registry.writing() as connection:
+        return unfinished.advance(connection, begun, _SWAPPING, safety=str(safety) if safety else "")
+
+
+def _end(tenancy: Tenancy, tenant: Tenant) -> None:
+    with tenancy.registry.writing() as connection:
+        unfinished.end(connection, tenant.uuid)
+
+
+@contextmanager
+def _undone_on_failure(tenancy: Tenancy, tenant: Tenant) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        store_of(tenancy, tenant.server).aside().destroy(tenant.uuid)
+        _end(tenancy, tenant)
+        raise
