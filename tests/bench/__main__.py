@@ -16,16 +16,22 @@ from tests.bench.rounds import table
 def main() -> None:
     """Run the measurements that were asked for; all of them unless told."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("subjects", nargs="*", help="memory, pages, sign_ins, creations, commands, seals; default: all")
+    parser.add_argument(
+        "subjects",
+        nargs="*",
+        help="memory, pages, sign_ins, creations, commands, seals, many, changes, postgresql; default: all",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--tenants", type=int, default=Size.tenants)
+    parser.add_argument("--many", type=int, default=Size.many, help="how many tenants thousands are")
+    parser.add_argument("--databases", type=int, default=Size.databases, help="tenants on PostgreSQL")
     parser.add_argument("--rounds", type=int, default=Size.rounds)
     parser.add_argument("--seconds", type=float, default=Size.seconds, help="length of one measurement")
     options = parser.parse_args()
     os.umask(0o077)
     rows = []
     with tempfile.TemporaryDirectory(prefix="extranet-bench-") as folder:
-        size = Size(options.tenants, options.rounds, options.seconds)
+        size = Size(options.tenants, options.rounds, options.seconds, options.many, options.databases)
         with Bench.begin(Path(folder), size) as bench:
             for subject in bench.subjects:
                 if not options.subjects or subject.__name__ in options.subjects:

@@ -22,7 +22,7 @@ from tenants import lifecycle
 from tenants.databases import TenantSession
 from tenants.settings import Settings, read_settings
 from tenants.tenancy import Tenancy, initialise
-from tenants.tenant import Tenant
+from tenants.tenant import EMBEDDED, Tenant
 from tests.bench.load import USER_AGENT
 
 PASSWORD = "correct horse battery staple"
@@ -63,12 +63,14 @@ def make_home(folder: Path, port: int, workers: int) -> Home:
     return home
 
 
-def add_visited_tenants(home: Home, tenancy: Tenancy, count: int) -> list[tuple[str, str]]:
-    """Create tenants with one signed-in person each; return their hosts and Cookie headers."""
+def add_visited_tenants(
+    home: Home, tenancy: Tenancy, end: int, begin: int = 0, server: str = EMBEDDED
+) -> list[tuple[str, str]]:
+    """Create tenants with one signed-in person each, numbered; return their hosts and Cookie headers."""
     visits = []
-    for number in range(count):
+    for number in range(begin, end):
         slug = f"visited-{number}"
-        tenant, secret = create_tenant(tenancy, slug, _with_two_logins)
+        tenant, secret = create_tenant(tenancy, slug, _with_two_logins, server)
         visits.append((home.host(slug), f"{cookies.SESSION_COOKIE}={_session_cookie(tenancy, tenant, secret)}"))
     return visits
 
@@ -101,7 +103,7 @@ def add_people(home: Home, tenancy: Tenancy, slug: str, count: int) -> list[tupl
 
 
 def create_tenant(
-    tenancy: Tenancy, slug: str, prepare: Callable[[TenantSession, User], Prepared]
+    tenancy: Tenancy, slug: str, prepare: Callable[[TenantSession, User], Prepared], server: str = EMBEDDED
 ) -> tuple[Tenant, Prepared]:
     """Create a tenant whose first administrator is invited; ``prepare`` does the rest."""
 
@@ -111,7 +113,7 @@ def create_tenant(
         operations.invite(db, admin, _ORIGIN, OPERATOR)
         return prepare(db, admin)
 
-    return lifecycle.create_tenant(tenancy, slug, slug.capitalize(), found)
+    return lifecycle.create_tenant(tenancy, slug, slug.capitalize(), found, server)
 
 
 def _add_person(db: TenantSession, name: str) -> User:

@@ -23,7 +23,7 @@ from extranet.request import cookies
 from tenants import schema
 from tenants.durable import sync
 from tenants.tenancy import Tenancy
-from tests.bench import ceiling, home, servers
+from tests.bench import ceiling, fleet, home, many, on_postgresql, servers
 from tests.bench.home import PASSWORD, Home
 from tests.bench.load import USER_AGENT, Outcome, Plan, run_apart
 from tests.bench.rounds import Row, alternate, each_takes
@@ -45,6 +45,8 @@ class Size:
     tenants: int = 100
     rounds: int = 5
     seconds: float = 3.0
+    many: int = 10_000
+    databases: int = 200
 
 
 class Bench:
@@ -195,6 +197,20 @@ class Bench:
         pair = alternate(self.size.rounds, each_takes(2000, 1e-6, seal), each_takes(2000, 1e-6, sign))
         return [Row("session cookie, write + read", "us", *pair, "Flask's, signed")]
 
+    def many(self) -> list[Row]:
+        """Thousands of tenants on SQLite: making them, looking them over, serving them."""
+        made, rows = many.make_many(self.folder, self.size.many)
+        rows += fleet.look_over(made.home, self.size.many, self.size.rounds)
+        return rows + many.serve_many(made, self.size.rounds, self.size.seconds, self.folder / "many.log")
+
+    def changes(self) -> list[Row]:
+        """One column more, for a tenth as many."""
+        return fleet.add_column(self.folder, self.size.many // 10)
+
+    def postgresql(self) -> list[Row]:
+        """Tenants on a PostgreSQL of their own."""
+        return on_postgresql.measure(self.folder, self.size.databases, self.size.rounds, self.size.seconds)
+
     def _command(self, *arguments: str) -> None:
         environment = {**os.environ, **self.home.environment}
         subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, timeout=60, check=True)
@@ -202,7 +218,17 @@ class Bench:
     @property
     def subjects(self) -> list[Callable[[], list[Row]]]:
         """Everything there is to measure, in order."""
-        return [self.memory, self.pages, self.sign_ins, self.creations, self.commands, self.seals]
+        return [
+            self.memory,
+            self.pages,
+            self.sign_ins,
+            self.creations,
+            self.commands,
+            self.seals,
+            self.many,
+            self.changes,
+            self.postgresql,
+        ]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ class Server:
         """Return the resident memory of its largest worker, in MiB."""
         return max(_resident(pid) for pid in self.workers)
 
+    def descriptors(self) -> int:
+        """Return how many descriptors the worker with the most of them has open."""
+        return max(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.workers)
+
     def cpu_seconds(self) -> float:
         """Return the processor time its workers have used."""
         return sum(_cpu(pid) for pid in self.workers)
