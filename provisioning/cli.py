@@ -13,10 +13,13 @@ import click
 # Nothing is imported for --help: it works on a broken installation and answers at once.
 _NOUNS = {
     "init": "Make the home folder: registry, master key.",
-    "tenant": "Create, list, suspend, resume and rename tenants.",
+    "tenant": "Tenants, from their creation to their end.",
     "host": "Custom hosts that lead to a tenant.",
+    "server": "PostgreSQL servers that hold tenant databases.",
     "user": "People in a tenant: create, invite, disable, unlock.",
     "log": "A tenant's security log: show, export, verify.",
+    "backup": "One tenant's backups: create, list, verify, restore.",
+    "fleet": "All tenants at once: status, migrate, backups, keys.",
     "nginx": "Write and check nginx's configuration.",
     "serve": "Serve all tenants with gunicorn.",
     "doctor": "Check that everything is as it should be.",

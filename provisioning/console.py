@@ -142,10 +142,13 @@ def verb(*, changes: bool = False) -> Callable[[Callable[..., Any]], Callable[..
     return decorate
 
 
-def read_secret(what: str) -> str:
-    """Read one line from standard input, without echo on a terminal. Never from the arguments: others see those."""
+def read_secret(what: str, *, twice: bool = True) -> str:
+    """Read one line from standard input, without echo on a terminal. Never from the arguments: others see those.
+
+    ``twice`` is for what nothing but a second try could prove to be what was meant.
+    """
     if sys.stdin.isatty():
-        return _ask_twice(what)
+        return _ask(what, twice)
     line = sys.stdin.buffer.readline(_LONGEST_SECRET).rstrip(b"\r\n")
     if not line:
         raise click.ClickException(f"No {what.lower()} came on standard input.")
@@ -156,12 +159,13 @@ def read_secret(what: str) -> str:
         raise click.ClickException(f"The {what.lower()} on standard input is not text in UTF-8.") from None
 
 
-def _ask_twice(what: str) -> str:
+def _ask(what: str, twice: bool) -> str:
     try:
-        first, second = getpass.getpass(f"{what}: "), getpass.getpass("Once more: ")
+        first = getpass.getpass(f"{what}: ")
+        second = getpass.getpass("Once more: ") if twice else first
     except EOFError:
         raise click.ClickException(f"No {what.lower()} was typed.") from None
-    if not first or first != second:
+    if first != second or (twice and not first):
         raise click.ClickException(f"The {what.lower()} was not typed twice alike; nothing was changed.")
     return first
 

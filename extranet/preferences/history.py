@@ -49,6 +49,7 @@ LABELS = {
     Event.LOG_VIEWED: lazy("The operator of this service viewed the security log"),
     Event.LOG_EXPORTED: lazy("The operator of this service exported the security log"),
     Event.ALL_SIGNED_OUT: lazy("Everybody was signed out by the operator of this service"),
+    Event.RESTORED: lazy("A backup was restored by the operator of this service"),
     Event.HISTORY_EXPORTED: lazy("Sign-in history downloaded"),
     Event.CSRF_REFUSED: lazy("Form refused: not sent from this extranet, or too old"),
     Event.COOKIE_TAMPERED: lazy("Cookie refused"),
@@ -111,8 +112,8 @@ def report_stranger() -> AnyResponse:
 @blueprint.get("/history.csv")
 def history_csv() -> Response:
     """Download one's own entries."""
-    note(Event.HISTORY_EXPORTED, details={}, outcome=Outcome.OK)
     answer = Response(_csv_of(_shown(entry) for entry in read_about(current.db, current.user.id)), mimetype="text/csv")
+    note(Event.HISTORY_EXPORTED, details={}, outcome=Outcome.OK)
     answer.headers["Content-Disposition"] = 'attachment; filename="sign-in-history.csv"'
     return answer
 

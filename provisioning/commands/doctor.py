@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from provisioning.backup_answers import LONGEST_WITHOUT, overdue_backups
 from provisioning.console import Console, verb
+from provisioning.examination_servers import examine_servers
+from provisioning.findings import Finding, attempt, check_private
+from provisioning.unfinished_work import unfinished_work
 from tenants.errors import BrokenJournal, TenancyError
-from tenants.tenant import State, Tenant
+from tenants.shared_store import open_store
+from tenants.tenant import EMBEDDED, State, Tenant
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from tenants.tenancy import Tenancy
 
 _LEAST_FREE_BYTES = 1024**3
-_FOR_OTHERS = 0o077
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was checked."""
-
-    about: str
-    ok: bool
-    says: str
 
 
 @click.command("doctor")
 @click.option("--logs", is_flag=True, help="Also verify every log, entry by entry.")
 @verb()
 def command(console: Console, logs: bool) -> None:
-    """Check settings, keys, registry, disk and every tenant's database. Exit 1 when something needs attention.
+    """Check settings, keys, registry, disk, servers and every tenant's database.
+
+    Exit 1 when something needs attention.
 
     \b
     Example:
@@ -62,53 +60,62 @@ def _examine(console: Console, logs: bool) -> Iterator[Finding]:
     settings = console.settings
     yield Finding("settings", True, f"domain {settings.domain}, home {settings.home}")
     tenancy = console.tenancy
-    yield _attempt("home folder", "for its owner alone", lambda: _check_private(settings.home))
+    yield attempt("home folder", "for its owner alone", lambda: check_private(settings.home))
     yield Finding("master key", True, f"{settings.master_key_file} opens the platform's key")
     tenants = tenancy.registry.all()
     count = "1 tenant" if len(tenants) == 1 else f"{len(tenants)} tenants"
-    yield _attempt("registry", f"{count}, generation {tenancy.registry.generation()}", lambda: _check_registry(tenancy))
+    yield attempt("registry", f"{count}, generation {tenancy.registry.generation()}", lambda: _check_registry(tenancy))
     if logs:
-        yield _attempt("operators' journal", "every entry holds", lambda: _verify_operators(tenancy))
+        yield attempt("operators' journal", "every entry holds", lambda: _verify_operators(tenancy))
     yield _free_space(tenancy)
     yield from _strays(tenancy, tenants)
+    yield from _backups(console, tenants)
+    yield from examine_servers(tenancy, tenants)
+    if store := open_store(settings):
+        yield attempt("Redis", f"{settings.redis_url} answers", store.check)
+        store.close()
+    cut_short = unfinished_work(tenancy, tenants)
     for tenant in tenants:
-        yield from _examine_tenant(tenancy, tenant, logs)
+        if tenant.slug in cut_short:
+            yield Finding(tenant.slug, False, cut_short[tenant.slug])
+        if tenant.state not in {State.PROVISIONING, State.PURGED}:
+            yield from _examine_tenant(tenancy, tenant, logs)
 
 
 def _examine_tenant(tenancy: Tenancy, tenant: Tenant, logs: bool) -> Iterator[Finding]:
-    match tenant.state:
-        case State.PURGED:
-            return
-        case State.PROVISIONING:
-            sentence = f"its creation was cut short. Make it again with: extranet tenant create {tenant.slug}"
-            yield Finding(tenant.slug, False, sentence)
-            return
-    opened = _attempt(tenant.slug, f"{tenant.state}, key and database open", lambda: _open(tenancy, tenant))
+    opened = attempt(tenant.slug, f"{tenant.state}, key and database open", lambda: _open(tenancy, tenant))
     yield opened
     if logs and opened.ok:
-        yield _attempt(f"{tenant.slug} log", "every entry holds", lambda: _verify_log(tenancy, tenant))
+        yield attempt(f"{tenant.slug} log", "every entry holds", lambda: _verify_log(tenancy, tenant))
 
 
 def _open(tenancy: Tenancy, tenant: Tenant) -> None:
     with tenancy.open_db(tenant) as db:
-        (answer,) = db.connection().exec_driver_sql("PRAGMA quick_check(1)").one()
-        if answer != "ok":
-            raise TenancyError(f"the database is damaged: {answer}")
+        # PostgreSQL knows no such check: that its stamp and schema can be read is what opening it proves.
+        if tenant.server == EMBEDDED:
+            _check_pages(db.connection())
+        else:
+            db.connection()
     for path in tenancy.settings.folder_of(tenant.uuid).rglob("*"):
-        _check_private(path)
+        check_private(path)
+
+
+def _check_pages(connection: Connection) -> None:
+    (answer,) = connection.exec_driver_sql("PRAGMA quick_check(1)").one()
+    if answer != "ok":
+        raise TenancyError(f"the database is damaged: {answer}")
 
 
 def _check_registry(tenancy: Tenancy) -> None:
-    from tenants.registry_database import is_postgresql, registry_file
+    from tenants.registry_database import is_open_to_public, is_postgresql, registry_file
 
     if not is_postgresql(tenancy.settings):
-        _check_private(registry_file(tenancy.settings))
-
-
-def _check_private(path: Path) -> None:
-    mode = path.lstat().st_mode
-    if mode & _FOR_OTHERS:
-        raise TenancyError(f"{path} is open to others: chmod go= {path}")
+        check_private(registry_file(tenancy.settings))
+    elif is_open_to_public(tenancy.registry.engine):
+        raise TenancyError(
+            "Every role of its server may connect to its database: REVOKE CONNECT, TEMPORARY ON DATABASE ... FROM "
+            "PUBLIC, and GRANT CONNECT to its own role."
+        )
 
 
 def _verify_log(tenancy: Tenancy, tenant: Tenant) -> None:
@@ -130,19 +137,17 @@ def _say_where(verify: Callable[[], int]) -> None:
         raise TenancyError(f"broken at entry {broken.sequence}: {broken.why}") from broken
 
 
-def _attempt(about: str, well: str, check: Callable[[], None]) -> Finding:
-    from sqlalchemy.exc import DatabaseError
-
-    try:
-        check()
-    except (TenancyError, DatabaseError, OSError) as error:
-        return Finding(about, False, str(error))
-    return Finding(about, True, well)
-
-
 def _free_space(tenancy: Tenancy) -> Finding:
     free = shutil.disk_usage(tenancy.settings.home).free
     return Finding("disk", free > _LEAST_FREE_BYTES, f"{free / 1024**3:.1f} GiB free")
+
+
+def _backups(console: Console, tenants: list[Tenant]) -> Iterator[Finding]:
+    overdue = overdue_backups(console, tenants)
+    if not overdue:
+        yield Finding("backups", True, f"no tenant has been without a verified one for {LONGEST_WITHOUT.days} days")
+    for slug, sentence in overdue.items():
+        yield Finding(f"{slug} backup", False, sentence)
 
 
 def _strays(tenancy: Tenancy, tenants: list[Tenant]) -> Iterator[Finding]:

@@ -44,11 +44,13 @@ def show(console: Console, slug: str, last: int) -> None:
     from extranet.security_log.operations import read_last, record
 
     tenancy = console.tenancy
-    with tenancy.open_db(tenancy.registry.by_slug(slug), writing=True) as db:
+    tenant = tenancy.registry.by_slug(slug)
+    with tenancy.open_db(tenant, writing=_takes_entries(tenant)) as db:
         entries = [_document(entry) for entry in read_last(db, last)]
         names = _usernames(db)
-        record(db, Event.LOG_VIEWED, console.origin, actor=OPERATOR, details={"entries": len(entries)})
-        db.commit()
+        if _takes_entries(tenant):
+            record(db, Event.LOG_VIEWED, console.origin, actor=OPERATOR, details={"entries": len(entries)})
+            db.commit()
     console.table(
         entries,
         ["#", "Time (UTC)", "Event", "Result", "Person", "Address"],
@@ -83,9 +85,10 @@ def export(console: Console, slug: str) -> None:
 
     tenancy = console.tenancy
     tenant = tenancy.registry.by_slug(slug)
-    with tenancy.open_db(tenant, writing=True) as db:
-        record(db, Event.LOG_EXPORTED, console.origin, actor=OPERATOR)
-        db.commit()
+    if _takes_entries(tenant):
+        with tenancy.open_db(tenant, writing=True) as db:
+            record(db, Event.LOG_EXPORTED, console.origin, actor=OPERATOR)
+            db.commit()
     entries = _all_entries(tenancy, tenant)
     console.stream(_array(entries) if console.as_json else entries)
 
@@ -112,6 +115,11 @@ def verify(console: Console, slug: str | None, everyone: bool, anchor: str) -> N
     console.say(results, *(_sentence(result) for result in results))
     if not all(result["ok"] for result in results):
         raise click.exceptions.Exit(1)
+
+
+def _takes_entries(tenant: Tenant) -> bool:
+    # A closed tenant's log takes no more; that somebody looked is in the operators' journal all the same.
+    return tenant.state is not State.CLOSED
 
 
 def _usernames(db: Session) -> dict[str, str]:

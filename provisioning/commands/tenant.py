@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from extranet.i18n import LANGUAGES
 from extranet.security_log.origin import OPERATOR
+from provisioning.backup_answers import verified_card
+from provisioning.commands.tenant_keys import rotate_keys
+from provisioning.commands.tenant_life import clone, close, move, purge, rename, reopen
 from provisioning.console import Console, read_secret, verb
 from provisioning.table import card
+from provisioning.tenant_card import storage, tenant_document, tenant_url
 from tenants.errors import TenancyError
 
 if TYPE_CHECKING:
@@ -19,7 +23,11 @@ if TYPE_CHECKING:
 
 @click.group("tenant")
 def command() -> None:
-    """Create, list, suspend, resume and rename tenants."""
+    """Lead tenants through their lives, from creation to end."""
+
+
+for _verb in (rename, close, reopen, purge, clone, move, rotate_keys):
+    command.add_command(_verb)
 
 
 @command.command()
@@ -30,6 +38,7 @@ def command() -> None:
 @click.option("--first-name", default="", help="The administrator's first name.  [default: the username]")
 @click.option("--last-name", default="Administrator", help="The administrator's last name.", show_default=True)
 @click.option("--locale", default="en", type=click.Choice(list(LANGUAGES)), help="Its language.", show_default=True)
+@click.option("--server", default="", help="Where its database is to be.  [default: the least filled]")
 @click.option("--password-stdin", is_flag=True, help="Read the administrator's password from standard input.")
 @verb(changes=True)
 def create(
@@ -41,6 +50,7 @@ def create(
     first_name: str,
     last_name: str,
     locale: str,
+    server: str,
     password_stdin: bool,
 ) -> None:
     """Create a tenant: its own host, database, key and files, and a first administrator.
@@ -69,11 +79,12 @@ def create(
             return ""
         return invite(db, user, console.origin, OPERATOR)
 
-    tenant, token = create_tenant(console.tenancy, slug, name, prepare)
-    url = _url(console, tenant)
+    tenancy = console.tenancy
+    tenant, token = create_tenant(tenancy, slug, name, prepare, server or tenancy.servers.least_filled())
+    url = tenant_url(console, tenant)
     invitation = f"{url}/invitation/{token}" if token else ""
     console.say(
-        {**_document(console, tenant), "admin": admin, "invitation": invitation},
+        {**tenant_document(console, tenant), "admin": admin, "invitation": invitation},
         f"{tenant.slug} is ready at {url}",
         *(
             (f"{admin} chooses a password here, once and within 7 days:", f"  {invitation}")
@@ -93,10 +104,15 @@ def list_tenants(console: Console) -> None:
       extranet tenant list
     """
     tenants = console.tenancy.registry.all()
+    columns = ["Slug", "Name", "State", "Address"]
+    rows = [[tenant.slug, tenant.name, tenant.state, tenant_url(console, tenant)] for tenant in tenants]
+    if console.tenancy.servers.all():
+        columns.append("Server")
+        rows = [[*row, tenant.server] for row, tenant in zip(rows, tenants, strict=True)]
     console.table(
-        [_document(console, tenant) for tenant in tenants],
-        ["Slug", "Name", "State", "Address"],
-        [[tenant.slug, tenant.name, tenant.state, _url(console, tenant)] for tenant in tenants],
+        [tenant_document(console, tenant) for tenant in tenants],
+        columns,
+        rows,
         "There is no tenant yet. Make one with: extranet tenant create",
     )
 
@@ -115,15 +131,15 @@ def show(console: Console, slug: str) -> None:
     tenant = tenancy.registry.by_slug(slug)
     dates = tenancy.registry.dates_of(tenant)
     document = {
-        **_document(console, tenant),
+        **tenant_document(console, tenant),
         "hosts": tenancy.registry.hosts_of(tenant),
         "former_slugs": tenancy.registry.former_slugs_of(tenant),
         "created_at": f"{dates.created_at:%Y-%m-%dT%H:%M:%SZ}",
         "changed_at": f"{dates.changed_at:%Y-%m-%dT%H:%M:%SZ}",
-        "server": tenant.server,
         "folder": str(tenancy.settings.folder_of(tenant.uuid)),
-        "storage_bytes": _storage(console, tenant),
+        "storage_bytes": storage(console, tenant),
         "users": _users(console, tenant),
+        **verified_card(console, tenant),
     }
     console.say(document, *card(document))
 
@@ -141,7 +157,9 @@ def suspend(console: Console, slug: str) -> None:
     from tenants.lifecycle import suspend_tenant
 
     tenant = suspend_tenant(console.tenancy, slug)
-    console.say(_document(console, tenant), f"{slug} is suspended. Serve it again with: extranet tenant resume {slug}")
+    console.say(
+        tenant_document(console, tenant), f"{slug} is suspended. Serve it again with: extranet tenant resume {slug}"
+    )
 
 
 @command.command()
@@ -157,28 +175,7 @@ def resume(console: Console, slug: str) -> None:
     from tenants.lifecycle import resume_tenant
 
     tenant = resume_tenant(console.tenancy, slug)
-    console.say(_document(console, tenant), f"{slug} is active at {_url(console, tenant)}")
-
-
-@command.command()
-@click.argument("slug")
-@click.argument("new_slug")
-@verb(changes=True)
-def rename(console: Console, slug: str, new_slug: str) -> None:
-    """Give a tenant another slug. The old address redirects and is never given to anybody else.
-
-    \b
-    Example:
-      extranet tenant rename acme acme-europe
-    """
-    from tenants.lifecycle import rename_tenant
-
-    tenant = rename_tenant(console.tenancy, slug, new_slug)
-    console.say(
-        _document(console, tenant),
-        f"{slug} is now {tenant.slug}, at {_url(console, tenant)}",
-        "Browsers keep cookies by host, so everybody signs in once more at the new address.",
-    )
+    console.say(tenant_document(console, tenant), f"{slug} is active at {tenant_url(console, tenant)}")
 
 
 @command.command("logout-all")
@@ -199,28 +196,9 @@ def logout_all(console: Console, slug: str) -> None:
         count = end_all_logins(db, console.origin, OPERATOR)
         db.commit()
     console.say(
-        {**_document(console, tenant), "ended": count},
+        {**tenant_document(console, tenant), "ended": count},
         f"Everybody is signed out of {slug}: {count} {'login was' if count == 1 else 'logins were'} ended.",
     )
-
-
-def _document(console: Console, tenant: Tenant) -> dict[str, Any]:
-    return {
-        "slug": tenant.slug,
-        "name": tenant.name,
-        "state": str(tenant.state),
-        "uuid": str(tenant.uuid),
-        "url": _url(console, tenant),
-    }
-
-
-def _url(console: Console, tenant: Tenant) -> str:
-    return console.settings.origin(console.settings.host_of(tenant.slug))
-
-
-def _storage(console: Console, tenant: Tenant) -> int:
-    folder = console.settings.folder_of(tenant.uuid)
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _users(console: Console, tenant: Tenant) -> dict[str, int] | None:

@@ -118,6 +118,13 @@ def test_every_error_there_is_has_been_thought_of() -> None:
         "ServerTaken",
         "ServerInUse",
         "ServerUnusable",
+        "UnsafeChange",
+        "RunRefused",
+        "CopyFailed",
+        "NoSuchBackup",
+        "BadArchive",
+        "BadServer",
+        "BackupFailed",
     }
     for module in (refused, tenancy):
         classes = {value for value in vars(module).values() if isinstance(value, type)}

@@ -17,6 +17,8 @@ from extranet.security_log.origin import OPERATOR
 from tests.extranet.world import NEW_PASSWORD, count_verifications, disable, events_after, log_of, names
 from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform
 
+KEPT_ON = ("sqlite", "postgresql")
+
 CHOSEN = {"password": NEW_PASSWORD, "repeat": NEW_PASSWORD}
 
 

@@ -17,6 +17,8 @@ from extranet.request import login as login_step
 from tests.extranet.world import NEW_PASSWORD, disable, events_after, log_of, names, without_token
 from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
+KEPT_ON = ("sqlite", "postgresql")
+
 SESSION = "__Host-session"
 
 

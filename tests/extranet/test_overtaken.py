@@ -10,6 +10,8 @@ from extranet.models import Company, Profile, User
 from tests.browser import Browser
 from tests.platform import Platform, user_id
 
+KEPT_ON = ("sqlite", "postgresql")
+
 FORMS = {
     "/preferences/profile": ("position", "department"),
     "/preferences/company": ("trading_name", "legal_form"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,8 @@ from extranet.security_log.operations import journal, read_all
 from extranet.security_log.origin import Origin, printable
 from tests.extranet.world import DISPLAY, NEW_PASSWORD, PROFILE, log_of, names, try_sign_in
 from tests.platform import PASSWORD, Platform, user_id
+
+KEPT_ON = ("sqlite", "postgresql")
 
 HOSTILE = "Mozilla/5.0 \u202egnp.exe <script>alert(1)</script> Firefox"
 
@@ -106,12 +109,17 @@ def test_the_chain_holds_after_everything_above(platform: Platform) -> None:
         assert journal(db.info["keys"]).verify(db) == len(list(read_all(db)))
 
 
-def test_an_entry_that_cannot_be_written_keeps_the_door_shut(platform: Platform) -> None:
+FULL = {
+    "sqlite": "CREATE TRIGGER is_full BEFORE INSERT ON security_event BEGIN SELECT RAISE(ABORT, 'full'); END",
+    "postgresql": "ALTER TABLE security_event ADD CONSTRAINT is_full CHECK (sequence < 0) NOT VALID",
+}
+
+
+def test_an_entry_that_cannot_be_written_keeps_the_door_shut(
+    platform: Platform, kept_on: str, tamper: Callable[[str, str], None]
+) -> None:
     browser = platform.browser()
-    with platform.db("acme") as db:
-        db.connection().exec_driver_sql(
-            "CREATE TRIGGER full BEFORE INSERT ON security_event BEGIN SELECT RAISE(ABORT, 'full'); END"
-        )
+    tamper("acme", FULL[kept_on])
     response = browser.post("/login", {"username": "anna", "password": PASSWORD})
     assert response.status_code >= 500
     assert browser.get("/").status_code == 303

@@ -22,6 +22,8 @@ from tests.extranet.world import (
 )
 from tests.platform import CHEAPEST, PASSWORD, Platform, user_id
 
+KEPT_ON = ("sqlite", "postgresql")
+
 REFUSED = ("unknown1", "wrongpw1", "disabled", "invited1")
 
 

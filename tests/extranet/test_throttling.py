@@ -24,7 +24,9 @@ from tests.extranet.world import (
     names,
     try_sign_in,
 )
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform
+from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform
+
+KEPT_ON = ("sqlite", "postgresql")
 
 QUARTER = timedelta(minutes=15)
 
@@ -139,6 +141,7 @@ def test_a_stranger_cannot_shut_out_for_good_an_owner_who_signs_in_now_and_then(
     assert try_sign_in(stranger(platform, 200), "anna", PASSWORD).status_code == 303
 
 
+@SQLITE_ONLY
 def test_stopping_one_short_of_the_limit_is_slowed_down_all_the_same(
     platform: Platform, clock: time_machine.Traveller
 ) -> None:

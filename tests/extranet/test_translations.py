@@ -25,7 +25,6 @@ from extranet.models.company import THE_COMPANY
 from extranet.preferences.history import LABELS
 from extranet.security_log.events import Event
 from provisioning.cli import extranet as command_line
-from tenants import lifecycle
 from tenants.tenant import State
 from tests import messages
 from tests.browser import Browser
@@ -418,7 +417,7 @@ def test_the_command_line_speaks_english_wherever_it_runs(platform: Platform, mo
 
 
 def _in_state(platform: Platform, state: State, reader: Browser) -> TestResponse:
-    lifecycle._move(platform.tenancy, "acme", state)
+    platform.tenancy.registry.move_to(platform.tenant("acme"), state)
     # As if half a second had passed.
     platform.tenancy.resolver._checked_at = float("-inf")
     return reader.get("/")

@@ -14,6 +14,7 @@ from provisioning.commands import doctor
 from tests.console import Console
 from tests.provisioning.test_log import database_of, tamper
 from tests.provisioning.unfinished import leave_unfinished
+from tests.services.redis import Redis
 
 
 def findings(console: Console, *options: str) -> dict[str, str]:
@@ -30,11 +31,28 @@ def test_a_healthy_home_is_all_well(console: Console) -> None:
     console.done("tenant", "suspend", "globex")
     answer = console.done("doctor", "--logs")
     lines = answer.stdout.splitlines()
-    assert lines[-1] == "10 checks, all well."
+    assert lines[-1] == "11 checks, all well."
     assert all(line.startswith("ok   ") for line in lines[:-2])
     assert "ok   globex: suspended, key and database open" in lines
     assert "ok   operators' journal: every entry holds" in lines
     assert findings(console) == {}
+
+
+def test_a_redis_that_does_not_answer_is_named_without_its_password(
+    console: Console, redis_server: Redis, tmp_path: Path
+) -> None:
+    password = tmp_path / "redis.password"
+    password.touch(0o600)
+    password.write_text(redis_server.password)
+    address = f"redis://{redis_server.host}:{redis_server.port}/0"
+    console.environment.update(EXTRANET_REDIS_URL=address, EXTRANET_REDIS_PASSWORD_FILE=str(password))
+    well = console.done("doctor")
+    assert f"ok   Redis: {address} answers" in well.stdout
+    assert redis_server.password not in well.stdout
+    password.write_text("a-secret")
+    (bad,) = findings(console).values()
+    assert bad.startswith("Redis does not answer: ")
+    assert "a-secret" not in bad
 
 
 def test_a_fresh_home_is_all_well(empty_console: Console) -> None:
@@ -145,12 +163,13 @@ def test_a_tenant_whose_key_is_lost_is_named(console: Console) -> None:
     assert "holds no key" in sentence
 
 
-def test_a_purged_tenant_needs_no_database(console: Console) -> None:
+def test_a_tenant_that_is_being_purged_needs_no_database_and_is_to_be_purged_again(console: Console) -> None:
     folder = database_of(console, "acme").parent
     shutil.rmtree(folder)
     with closing(sqlite3.connect(console.home / "registry.sqlite3")) as connection, connection:
         connection.execute("UPDATE tenant SET state = 'purged' WHERE slug = 'acme'")
-    assert findings(console) == {}
+    sentence = "its purge was cut short. Go on with: extranet tenant purge acme"
+    assert findings(console) == {"acme": sentence}
 
 
 def test_a_disk_that_fills_up_is_named(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:

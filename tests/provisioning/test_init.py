@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.console import Console
+from tests.services.postgresql import Cluster
+from tests.tenants.servers import cleaned
 
 
 def test_it_makes_a_home_for_its_owner_alone_and_says_what_to_do_next(empty_console: Console) -> None:
@@ -24,6 +28,8 @@ def test_it_answers_in_json(empty_console: Console) -> None:
     home = empty_console.home
     assert empty_console.done("init", "--json").document == {
         "home": str(home),
+        "registry": str(home / "registry.sqlite3"),
+        "upgraded_from": None,
         "master_key_file": str(home / "master.key"),
         "domain": "localhost",
     }
@@ -50,11 +56,73 @@ def test_a_home_that_cannot_be_made_is_said_in_one_sentence(tmp_path: Path) -> N
     assert refusal == f"Not a directory: {tmp_path / 'file' / 'home'}."
 
 
-@pytest.mark.parametrize("url", ["postgresql://db/registry", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("url", ["mysql://db/registry", "sqlite://", "sqlite:///:memory:"])
 def test_a_registry_that_is_not_supported_is_refused(empty_console: Console, url: str) -> None:
-    assert (
-        empty_console.run("init", EXTRANET_REGISTRY_URL=url).refusal == "EXTRANET_REGISTRY_URL must be sqlite:///PATH."
-    )
+    refusal = "EXTRANET_REGISTRY_URL must be sqlite:///PATH or postgresql://USER@HOST/DATABASE."
+    assert empty_console.run("init", EXTRANET_REGISTRY_URL=url).refusal == refusal
+
+
+def test_a_registry_whose_url_cannot_be_read_is_refused_without_its_password(empty_console: Console) -> None:
+    url = "postgresql://user:secret@[db/registry"
+    refusal = "EXTRANET_REGISTRY_URL cannot be read: postgresql://USER@HOST/DATABASE."
+    assert empty_console.run("init", EXTRANET_REGISTRY_URL=url).refusal == refusal
+
+
+def test_a_registry_that_cannot_be_reached_is_said_in_one_sentence(empty_console: Console) -> None:
+    refusal = empty_console.run("init", EXTRANET_REGISTRY_URL="postgresql://user:secret@127.0.0.1:1/registry").refusal
+    assert refusal.startswith("The server cannot be reached: ")
+    assert "secret" not in refusal
+
+
+def test_a_registry_on_postgresql_is_made_and_said_without_its_password(
+    empty_console: Console, cluster: Cluster
+) -> None:
+    with cleaned(cluster):
+        cluster.execute("CREATE ROLE registrar LOGIN PASSWORD 'secret'")
+        cluster.execute("CREATE DATABASE of_init OWNER registrar")
+        console = Console(empty_console.home, EXTRANET_REGISTRY_URL=cluster.url("of_init", "registrar", "secret"))
+        answer = console.done("init")
+        assert answer.stdout.splitlines()[1] == "The registry is the database of_init on 127.0.0.1."
+        assert "secret" not in answer.stdout
+        console.done("init")
+        assert console.run("doctor").exit_code == 0
+        cluster.execute("GRANT CONNECT ON DATABASE of_init TO PUBLIC")
+        assert "Every role of its server may connect" in console.run("doctor").stdout
+        console.done("init")
+        assert console.run("doctor").exit_code == 0
+
+
+def test_it_says_when_it_upgraded_an_older_registry(console: Console) -> None:
+    assert console.done("init", "--json").document["upgraded_from"] is None
+    make_older(console.home / "registry.sqlite3")
+    assert "extranet init" in console.run("tenant", "list").refusal
+    answer = console.done("init")
+    assert "It had schema 1 and was upgraded to this code's." in answer.stdout.splitlines()
+    assert [tenant["slug"] for tenant in console.done("tenant", "list", "--json").document] == ["acme", "globex"]
+    make_older(console.home / "registry.sqlite3")
+    assert console.done("init", "--json").document["upgraded_from"] == 1
+
+
+def make_older(registry: Path) -> None:
+    """Take away what the second revision has brought."""
+    with closing(sqlite3.connect(registry)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        before = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        kept = [
+            "tenant",
+            "host",
+            "former_slug",
+            "wrapped_key",
+            "generation",
+            "throttle",
+            "operator_event",
+            "operator_event_head",
+        ]
+        for name in before - {*kept, "alembic_version"}:
+            connection.execute(f"DROP TABLE {name}")
+        connection.execute("ALTER TABLE wrapped_key DROP COLUMN retired_at")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("PRAGMA user_version = 1")
 
 
 def test_two_at_once_make_one_home(empty_console: Console) -> None:

@@ -23,6 +23,11 @@ CHANGING = [
     ["tenant", "suspend", "acme"],
     ["tenant", "resume", "acme"],
     ["tenant", "rename", "acme", "acme-europe"],
+    ["tenant", "close", "acme"],
+    ["tenant", "close", "acme", "--dry-run"],
+    ["tenant", "reopen", "acme"],
+    ["tenant", "clone", "acme", "twin"],
+    ["tenant", "move", "acme", "--to", "embedded"],
     ["tenant", "logout-all", "acme"],
     ["host", "add", "acme", HOST],
     ["user", "create", "acme", *ZOE],
@@ -32,6 +37,9 @@ CHANGING = [
     ["user", "set-password", "acme", "ben"],
     ["log", "show", "acme"],
     ["log", "export", "acme"],
+    ["backup", "create", "acme"],
+    ["fleet", "backup"],
+    ["fleet", "rotate-keys", "--drop-old"],
 ]
 REFUSED = [
     ["demo", "www"],
@@ -40,6 +48,12 @@ REFUSED = [
     ["tenant", "suspend", "nobody"],
     ["tenant", "resume", "nobody"],
     ["tenant", "rename", "acme", "globex"],
+    ["tenant", "close", "nobody"],
+    ["tenant", "reopen", "nobody"],
+    ["tenant", "clone", "acme", "globex"],
+    ["tenant", "move", "acme", "--to", "pg9"],
+    ["tenant", "purge", "acme"],
+    ["tenant", "purge", "acme", "--yes-i-mean", "acme"],
     ["tenant", "logout-all", "nobody"],
     ["host", "add", "acme", "nowhere"],
     ["host", "remove", "acme", HOST],
@@ -51,6 +65,13 @@ REFUSED = [
     ["user", "set-password", "acme", "nobody"],
     ["log", "show", "nobody"],
     ["log", "export", "nobody"],
+    ["backup", "create", "nobody"],
+    ["backup", "verify", "acme"],
+    ["backup", "restore", "acme", "--yes-i-mean", "acme"],
+    ["fleet", "migrate", "--resume"],
+    ["tenant", "rotate-keys", "nobody"],
+    ["server", "add", "pg1"],
+    ["server", "remove", "pg1"],
 ]
 LOOKING = [
     ["tenant", "list"],
@@ -58,6 +79,9 @@ LOOKING = [
     ["host", "list", "acme"],
     ["user", "list", "acme"],
     ["log", "verify", "acme"],
+    ["backup", "list", "acme"],
+    ["server", "list"],
+    ["fleet", "status"],
     ["doctor"],
 ]
 
@@ -73,7 +97,8 @@ def test_a_command_that_changes_something_leaves_exactly_one_entry(console: Cons
     assert (entry.event, entry.outcome) == (name_of(arguments), "ok")
     assert entry.actor == pwd.getpwuid(os.getuid()).pw_name
     assert entry.details["machine"] == os.uname().nodename
-    assert entry.subject == ("" if arguments == ["init"] else arguments[1 if arguments[0] == "demo" else 2])
+    about = arguments[1 if arguments[0] == "demo" else 2 :]
+    assert entry.subject == (about[0] if about and arguments[0] != "fleet" else "")
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=name_of)
@@ -207,4 +232,5 @@ def test_every_changing_verb_is_tried_here() -> None:
     from tests.provisioning.test_help import verbs
 
     tried = {name_of(arguments) for arguments in CHANGING + REFUSED + LOOKING}
-    assert {name for name, _ in verbs(extranet)} - tried == {"nginx check", "nginx write", "serve"}
+    # The last is tried where there are backups.
+    assert {name for name, _ in verbs(extranet)} - tried == {"nginx check", "nginx write", "serve", "fleet verify"}

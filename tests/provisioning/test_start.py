@@ -24,7 +24,7 @@ def rewrite(path: Path, content: str) -> None:
 
 def older_registry(home: Path) -> None:
     with closing(sqlite3.connect(home / "registry.sqlite3")) as registry:
-        registry.execute("PRAGMA user_version = 0")
+        registry.execute("PRAGMA user_version = 1")
 
 
 def lost_platform_key(home: Path) -> None:
@@ -56,7 +56,7 @@ BROKEN_HOMES: dict[str, tuple[Breaking, str]] = {
     "a key that others can read": (open_to_others, "The master key {home}/master.key is readable by others"),
     "no registry": (removed("registry.sqlite3"), "There is no registry at {home}/registry.sqlite3. Run: extranet init"),
     "a registry that is none": (no_database, "{home}/registry.sqlite3 is damaged"),
-    "an older registry": (older_registry, "{home}/registry.sqlite3 has schema 0, this code needs"),
+    "an older registry": (older_registry, "The registry has schema 1, this code needs"),
     "a registry without its key": (lost_platform_key, "The registry holds no key of 00000000-"),
 }
 BAD_ENVIRONMENTS = {
@@ -67,7 +67,7 @@ BAD_ENVIRONMENTS = {
     "no workers": ({"EXTRANET_WORKERS": "0"}, "EXTRANET_WORKERS is a number from 1 to 64, not '0'."),
     "another kind of registry": (
         {"EXTRANET_REGISTRY_URL": "mysql://x"},
-        "EXTRANET_REGISTRY_URL must be sqlite:///PATH.",
+        "EXTRANET_REGISTRY_URL must be sqlite:///PATH or postgresql://USER@HOST/DATABASE.",
     ),
 }
 COMMANDS = [["tenant", "list"], ["tenant", "suspend", "acme"], ["doctor"], ["serve"]]

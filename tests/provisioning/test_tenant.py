@@ -11,7 +11,7 @@ import pytest
 from tests.console import Console, create_arguments
 from tests.platform import PASSWORD, open_platform
 
-BASICS = ["slug", "name", "state", "uuid", "url"]
+BASICS = ["slug", "name", "state", "uuid", "url", "server"]
 
 
 def status_of(home: Path, slug: str, path: str = "/login") -> int:
@@ -135,10 +135,11 @@ def test_one_tenant_is_shown_with_its_people_and_the_room_it_takes(console: Cons
         "former slugs",
         "created at",
         "changed at",
-        "server",
         "folder",
         "storage",
         "users",
+        "verified backup",
+        "verified backup age",
     ]
     assert lines["hosts"] == "extranet.acme.example"
     assert lines["former slugs"] == "none"
@@ -155,10 +156,11 @@ def test_one_tenant_is_shown_in_json(console: Console) -> None:
         "former_slugs",
         "created_at",
         "changed_at",
-        "server",
         "folder",
         "storage_bytes",
         "users",
+        "verified_backup",
+        "verified_backup_age",
     ]
     assert document["users"] == {"active": 2, "disabled": 1}
     assert document["folder"] == str(console.home / "tenants" / document["uuid"])

@@ -82,6 +82,11 @@ def test_a_removed_file_is_gone_and_removing_it_again_is_no_error(tenancy: Tenan
         files.read(name)
 
 
+def test_removing_where_nothing_was_ever_stored_is_no_error(tenancy: Tenancy, settings: Settings, acme: Tenant) -> None:
+    tenancy.files_of(acme).remove("0" * 32)
+    assert not (settings.folder_of(acme.uuid) / "files").exists()
+
+
 def test_storing_never_brings_back_the_folder_of_a_purged_tenant(
     tenancy: Tenancy, settings: Settings, acme: Tenant
 ) -> None:

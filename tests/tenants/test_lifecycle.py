@@ -27,6 +27,7 @@ from tenants.errors import (
     UnknownHost,
 )
 from tenants.keys import PLATFORM
+from tenants.lifecycle import creating
 from tenants.locks import Locks
 from tenants.registry import Registry
 from tenants.registry_tables import wrapped_key_table
@@ -150,10 +151,10 @@ def test_an_interrupt_after_the_tenant_is_served_undoes_nothing(
 
 STEPS: list[tuple[ModuleType | type, str]] = [
     (Locks, "hold"),
-    (lifecycle, "_undo_unfinished"),
-    (lifecycle, "_register"),
+    (creating, "_undo_unfinished"),
+    (creating, "_register"),
     (Registry, "add"),
-    (lifecycle, "_make_folder"),
+    (creating, "_make_folder"),
     (EmbeddedStore, "create"),
     (schema, "template_file"),
     (sqlite, "copy_template"),

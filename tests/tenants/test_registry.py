@@ -15,6 +15,12 @@ from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept_on(request: pytest.FixtureRequest) -> str:
+    where: str = request.param
+    return where
+
+
 @pytest.fixture
 def begun(tenancy: Tenancy) -> Tenant:
     tenant = Tenant(uuid4(), "begun", "Begun", State.PROVISIONING, 1, 1, EMBEDDED)
@@ -22,11 +28,12 @@ def begun(tenancy: Tenancy) -> Tenant:
     return tenant
 
 
-def test_tenants_are_found_by_slug_and_uuid(tenancy: Tenancy, acme: Tenant, globex: Tenant) -> None:
+def test_tenants_are_found_by_slug_and_uuid(tenancy: Tenancy, acme: Tenant, globex: Tenant, kept_on: str) -> None:
     registry = tenancy.registry
     assert registry.by_slug("acme") == registry.by_uuid(acme.uuid) == acme
     assert registry.all() == [acme, globex]
-    assert (acme.state, acme.epoch, acme.key_version, acme.server) == (State.ACTIVE, 1, 1, EMBEDDED)
+    server = EMBEDDED if kept_on == "sqlite" else "pg1"
+    assert (acme.state, acme.epoch, acme.key_version, acme.server) == (State.ACTIVE, 1, 1, server)
 
 
 def test_what_is_not_there_is_refused(tenancy: Tenancy) -> None:
@@ -159,11 +166,15 @@ def test_the_table_holds_what_a_tenant_is() -> None:
     assert set(Tenant.__slots__) | {"created_at", "changed_at"} == set(tenant_table.c.keys())
 
 
-def test_counters_do_not_wait_for_the_disk_and_everything_else_does(tenancy: Tenancy) -> None:
-    registry, full, normal = tenancy.registry, 2, 1
+def test_counters_do_not_wait_for_the_disk_and_everything_else_does(tenancy: Tenancy, kept_on: str) -> None:
+    registry = tenancy.registry
+    asked, full, normal = {
+        "sqlite": ("PRAGMA synchronous", 2, 1),
+        "postgresql": ("SHOW synchronous_commit", "on", "off"),
+    }[kept_on]
     for _ in range(2):
         with registry.counting() as connection:
-            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == normal
+            assert connection.exec_driver_sql(asked).scalar_one() == normal
         for durable in (registry.writing, registry.changing):
             with durable() as connection:
-                assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == full
+                assert connection.exec_driver_sql(asked).scalar_one() == full

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -22,7 +22,14 @@ from tenants.resolver import Resolver
 from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 from tenants.tenant import State, Tenant
+from tests.services.postgresql import Cluster
 from tests.tenants.world import HISTORY, Clock, prepare
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept_on(request: pytest.FixtureRequest) -> str:
+    where: str = request.param
+    return where
 
 
 @pytest.fixture
@@ -161,17 +168,39 @@ def test_two_refusals_never_share_one_exception(resolver: Resolver) -> None:
     assert raised[0] is not raised[1]
 
 
+@contextmanager
+def _file_aside(settings: Settings) -> Iterator[None]:
+    path = registry_file(settings)
+    aside = path.rename(path.with_name("aside"))
+    yield
+    aside.rename(path)
+
+
+@contextmanager
+def _database_closed(cluster: Cluster) -> Iterator[None]:
+    cluster.execute("ALTER DATABASE registry ALLOW_CONNECTIONS false")
+    cluster.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'registry'")
+    yield
+    cluster.execute("ALTER DATABASE registry ALLOW_CONNECTIONS true")
+
+
+@pytest.fixture
+def without_registry(kept_on: str, settings: Settings, request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+    """A while in which the registry cannot be reached."""
+    if kept_on == "sqlite":
+        return _file_aside(settings)
+    return _database_closed(request.getfixturevalue("cluster"))
+
+
 def test_without_a_registry_nothing_is_served_and_with_it_everything_again(
-    resolver: Resolver, settings: Settings, clock: Clock
+    resolver: Resolver, clock: Clock, without_registry: AbstractContextManager[None]
 ) -> None:
     resolver.resolve("acme.localhost")
     clock.now += 1
-    path = registry_file(settings)
-    aside = path.rename(path.with_name("aside"))
-    for _ in range(2):
-        with pytest.raises(TenantUnavailable):
-            resolver.resolve("acme.localhost")
-    aside.rename(path)
+    with without_registry:
+        for _ in range(2):
+            with pytest.raises(TenantUnavailable):
+                resolver.resolve("acme.localhost")
     assert resolver.resolve("acme.localhost").slug == "acme"
 
 

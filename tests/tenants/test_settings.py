@@ -38,6 +38,8 @@ def test_the_whole_environment_is_read(tmp_path: Path) -> None:
             "EXTRANET_MASTER_KEY_FILE": "/srv/key",
             "EXTRANET_TRUSTED_PROXIES": "10.0.0.0/8, ::1 unix",
             "EXTRANET_WORKERS": "7",
+            "EXTRANET_REDIS_URL": "rediss://extranet@redis.example/3?ssl_ca_certs=/srv/ca",
+            "EXTRANET_REDIS_PASSWORD_FILE": "/srv/redis.password",
             "PATH": "/bin",
         }
     )
@@ -47,6 +49,8 @@ def test_the_whole_environment_is_read(tmp_path: Path) -> None:
     assert settings.trusted_proxies == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1"))
     assert settings.trust_unix_peer
     assert settings.workers == 7
+    assert settings.redis_url == "rediss://extranet@redis.example/3?ssl_ca_certs=/srv/ca"
+    assert settings.redis_password_file == Path("/srv/redis.password")
     assert not settings.is_local
 
 
@@ -83,11 +87,34 @@ def test_an_origin_is_spelled_as_browsers_do(domain: str, origin: str) -> None:
         ("EXTRANET_WORKERS", "two"),
         ("EXTRANET_WORKERS", "\u0662"),
         ("EXTRANET_HOMES", "/srv"),
+        ("EXTRANET_REDIS_URL", "localhost:6379"),
+        ("EXTRANET_REDIS_URL", "http://localhost"),
+        ("EXTRANET_REDIS_URL", "redis://[::1/0"),
     ],
 )
 def test_an_unsafe_malformed_or_unknown_setting_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(BadSettings, match=name):
         read_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:a-secret@localhost/0",
+        "redis://extranet:a-secret@localhost/0",
+        "rediss://:@localhost",
+        "unix:///run/redis.sock?password=a-secret",
+        "redis://localhost?db=1&password=",
+        "http://:a-secret@localhost",
+        "redis://:a-secret@[::1/0",
+        "redis://:a-secret\u2100@localhost/0",
+    ],
+)
+def test_a_password_in_the_address_of_redis_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(BadSettings, match="EXTRANET_REDIS") as refused:
+        read_settings({"EXTRANET_REDIS_URL": url})
+    assert "a-secret" not in str(refused.value)
+    assert refused.value.__cause__ is None
 
 
 def test_systemd_credentials_hold_the_key_unless_a_file_is_named(tmp_path: Path) -> None:

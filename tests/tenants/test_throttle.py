@@ -18,6 +18,12 @@ NOW = 1_000_000
 DAY = 24 * 3600
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept_on(request: pytest.FixtureRequest) -> str:
+    where: str = request.param
+    return where
+
+
 @pytest.fixture
 def attempt(tenancy: Tenancy, acme: Tenant) -> Callable[..., int]:
     def attempt(now: int, limit: Limit = LIMIT) -> int:
