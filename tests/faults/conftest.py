@@ -1,4 +1,4 @@
-"""Homes on the PostgreSQL that tests share, made once; applications over them, opened for each test."""
+"""Homes on a PostgreSQL of their own, made once; applications over them, opened for each test."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from tests.platform import Platform, open_platform
 from tests.services.postgresql import Cluster, Standby
 from tests.services.programs import POSTGRES, need
 from tests.tenants.servers import cleaned
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A server for these homes alone: they stay there, and other tests count what is on theirs."""
+    need("postgresql", POSTGRES)
+    with Cluster() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

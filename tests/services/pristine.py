@@ -48,7 +48,9 @@ class Pristine:
             ((owner, comment),) = connection.execute(_REST, [name]).fetchall()
             rights = connection.execute(_RIGHTS, [name]).fetchall()
             connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(own))
-            connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
             connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(own, kept))
         given = [sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(own)]
         for grantee, right in rights:

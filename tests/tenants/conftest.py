@@ -66,12 +66,6 @@ def finished_on_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def kept_on() -> str:
-    """Where registry and tenants are: ``sqlite``, unless a module says ``postgresql`` as well."""
-    return "sqlite"
-
-
-@pytest.fixture
 def settings(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Settings]:
     if kept_on == "sqlite":
         shutil.copytree(request.getfixturevalue("finished_home"), tmp_path / "home")

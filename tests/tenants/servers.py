@@ -70,5 +70,8 @@ def _databases(cluster: Cluster) -> set[str]:
 
 def _roles(cluster: Cluster) -> set[str]:
     # What every tenant shares belongs to the server, as templates do.
-    rows = cluster.execute("SELECT rolname FROM pg_roles WHERE rolname !~ '^(pg_|extranet_|pristine_|provisioner)'")
+    rows = cluster.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname !~ '^(pg_|extranet_|pristine_|provisioner)' AND NOT EXISTS"
+        " (SELECT FROM pg_database WHERE datname = 'pristine_' || left(rolname, 34))"
+    )
     return {name for (name,) in rows}

@@ -18,10 +18,13 @@ from tenants.keys import TenantKeys
 from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 from tenants.tenant import Tenant
+from tests.platform import SQLITE_ONLY
 from tests.tenants.world import HISTORY, entries, head, in_children, journal_of
 
 ACME, GLOBEX = TenantKeys(UUID(int=1), {1: bytes(32)}), TenantKeys(UUID(int=2), {1: bytes(32)})
 LENGTH = 5
+
+KEPT_ON = ("sqlite", "postgresql")
 
 Raw = sqlite3.Connection
 
@@ -302,6 +305,7 @@ def test_an_entry_of_a_rolled_back_change_leaves_no_gap(tenancy: Tenancy, acme: 
         assert journal.verify(db) == 1
 
 
+@SQLITE_ONLY
 @pytest.mark.parametrize(
     "statement",
     [

@@ -15,11 +15,7 @@ from tenants.settings import Settings
 from tests.services.postgresql import Cluster
 from tests.tenants.world import in_children
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kept_on(request: pytest.FixtureRequest) -> str:
-    where: str = request.param
-    return where
+KEPT_ON = ("sqlite", "postgresql")
 
 
 @pytest.fixture
@@ -58,14 +54,19 @@ def test_a_lock_is_free_again_whatever_happened_under_it(locks: Locks, settings:
     assert attempt(another(settings), "acme") == "held"
 
 
-def test_of_many_at_once_one_holds_it(settings: Settings) -> None:
+def test_of_many_at_once_one_holds_it(settings: Settings, tmp_path: Path) -> None:
     def hold() -> bool:
         with ExitStack() as stack:
             try:
                 stack.enter_context(another(settings).hold("acme"))
             except Busy:
                 return False
-            time.sleep(0.5)
+            finally:
+                (tmp_path / f"tried-{os.getpid()}").touch()
+            # Nobody lets go before all have tried.
+            end = time.monotonic() + 20
+            while len(list(tmp_path.glob("tried-*"))) < 6 and time.monotonic() < end:
+                time.sleep(0.01)
         return True
 
     assert in_children([hold] * 6).count(True) == 1

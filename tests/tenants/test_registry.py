@@ -14,11 +14,7 @@ from tenants.registry_tables import tenant_table
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kept_on(request: pytest.FixtureRequest) -> str:
-    where: str = request.param
-    return where
+KEPT_ON = ("sqlite", "postgresql")
 
 
 @pytest.fixture

@@ -25,11 +25,7 @@ from tenants.tenant import State, Tenant
 from tests.services.postgresql import Cluster
 from tests.tenants.world import HISTORY, Clock, prepare
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kept_on(request: pytest.FixtureRequest) -> str:
-    where: str = request.param
-    return where
+KEPT_ON = ("sqlite", "postgresql")
 
 
 @pytest.fixture

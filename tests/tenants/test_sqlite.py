@@ -332,3 +332,15 @@ def test_a_child_process_inherits_no_open_database(engine: Engine, path: Path) -
     assert read(engine) == "from the child"
     write(engine, "from the parent")
     assert read(engine) == "from the parent"
+
+
+def test_a_writer_that_waited_while_the_file_was_replaced_is_refused(path: Path) -> None:
+    # It held a connection already when the file was moved away: what it wrote would have been lost with the old one.
+    engine = engine_on(path, 3, no_check)
+    with engine.execution_options(writing=True).connect() as writer:
+        shutil.copy(path, path.with_name("new"))
+        path.with_name("new").replace(path)
+        with pytest.raises(TenantUnavailable, match="replaced"):
+            writer.execute(text("SELECT x FROM t"))
+    with engine.execution_options(writing=True).connect() as writer:
+        writer.execute(text("SELECT x FROM t"))

@@ -18,10 +18,7 @@ NOW = 1_000_000
 DAY = 24 * 3600
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kept_on(request: pytest.FixtureRequest) -> str:
-    where: str = request.param
-    return where
+KEPT_ON = ("sqlite", "postgresql")
 
 
 @pytest.fixture
