@@ -13,6 +13,7 @@ from extranet.i18n import DEFAULT_LANGUAGE, use_language
 from tenants.servers import database_name
 from tests.platform import HomeOnServer, Platform, copy_home, make_home, make_home_on_server, open_platform
 from tests.services.postgresql import Cluster
+from tests.tenants.servers import cleaned
 
 pytest_plugins = ("tests.services.fixtures",)
 
@@ -67,8 +68,8 @@ def home(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         yield copy_home(request.getfixturevalue("pristine_home"), tmp_path / "home")
         return
     pristine: HomeOnServer = request.getfixturevalue("pristine_on_server")
-    yield pristine.copy(tmp_path / "home")
-    pristine.databases.drop()
+    with cleaned(request.getfixturevalue("cluster")):
+        yield pristine.copy(tmp_path / "home")
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ from tests.platform import (
     user_id,
 )
 from tests.services.postgresql import Cluster
+from tests.tenants.servers import cleaned
 
 TENANTS = (*SLUGS, "initech")
 CANARIES = {"acme": "Aardvarkquartz", "globex": "Bluebottlejazz", "initech": "Cormorantpyx"}
@@ -372,8 +373,8 @@ def place(kept_on: str, request: pytest.FixtureRequest) -> Iterator[Place]:
     cluster: Cluster = request.getfixturevalue("cluster")
     home = request.getfixturevalue("tmp_path_factory").mktemp("three-on-server") / "home"
     pristine = make_home_on_server(home, cluster, TENANTS)
-    yield OnServer(pristine, cluster)
-    pristine.databases.drop()
+    with cleaned(cluster):
+        yield OnServer(pristine, cluster)
 
 
 EXAMPLES = {"sqlite": (20, 40), "postgresql": (8, 30)}

@@ -35,6 +35,7 @@ from tests.platform import (
     user_id,
 )
 from tests.services.postgresql import Cluster
+from tests.tenants.servers import cleaned
 
 BEN = user_id("ben")
 LOGIN = "1" * 32
@@ -158,10 +159,10 @@ def twins(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
         platform.close()
         return
     planted: HomeOnServer = request.getfixturevalue("planted_on_server")
-    platform = open_platform(planted.copy(tmp_path / "home"))
-    yield platform
-    platform.close()
-    planted.databases.drop()
+    with cleaned(request.getfixturevalue("cluster")):
+        platform = open_platform(planted.copy(tmp_path / "home"))
+        yield platform
+        platform.close()
 
 
 def plant_both(platform: Platform) -> None:

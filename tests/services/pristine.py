@@ -36,12 +36,6 @@ class Pristine:
                 for statement in statements:
                     connection.execute(statement)
 
-    def drop(self) -> None:
-        """Remove the databases until they are wanted again."""
-        with self._connect() as connection:
-            for drop, *_ in self._restore.values():
-                connection.execute(drop)
-
     def _keep(self, name: str) -> list[sql.Composed]:
         kept, own = sql.Identifier(f"{PREFIX}{name}"), sql.Identifier(name)
         with self._connect() as connection:

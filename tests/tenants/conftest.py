@@ -73,9 +73,9 @@ def settings(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
         return
     finished: OnServer = request.getfixturevalue("finished_on_server")
     shutil.copytree(finished.home, tmp_path / "home")
-    finished.databases.restore()
-    yield settings_of(tmp_path / "home", finished.registry)
-    finished.databases.drop()
+    with cleaned(request.getfixturevalue("cluster")):
+        finished.databases.restore()
+        yield settings_of(tmp_path / "home", finished.registry)
 
 
 @pytest.fixture

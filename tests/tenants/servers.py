@@ -53,25 +53,26 @@ def login(tenancy: Tenancy, cluster: Cluster, tenant: Tenant, dbname: str = "") 
 @contextmanager
 def cleaned(cluster: Cluster) -> Iterator[None]:
     """Drop at the end every database and role that was made meanwhile; templates stay, they are the same for all."""
-    databases, roles = _databases(cluster), _roles(cluster)
+    databases, roles = _databases_and_roles(cluster)
     try:
         yield
     finally:
-        for name in sorted(_databases(cluster) - databases):
-            cluster.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-        if made := sorted(_roles(cluster) - roles):
-            cluster.execute(sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(map(sql.Identifier, made))))
+        with psycopg.connect(cluster._own_address(dbname="postgres"), autocommit=True) as admin:
+            made_databases, made_roles = _databases_and_roles(cluster)
+            for name in sorted(made_databases - databases):
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            if made := sorted(made_roles - roles):
+                admin.execute(sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(map(sql.Identifier, made))))
 
 
-def _databases(cluster: Cluster) -> set[str]:
-    rows = cluster.execute("SELECT datname FROM pg_database WHERE datname !~ '^(tpl|pristine)_'")
-    return {name for (name,) in rows}
-
-
-def _roles(cluster: Cluster) -> set[str]:
-    # What every tenant shares belongs to the server, as templates do.
+def _databases_and_roles(cluster: Cluster) -> tuple[set[str], set[str]]:
+    # What every tenant shares belongs to the server, and what is kept for other tests to them.
     rows = cluster.execute(
-        "SELECT rolname FROM pg_roles WHERE rolname !~ '^(pg_|extranet_|pristine_|provisioner)' AND NOT EXISTS"
+        "SELECT 'database', datname FROM pg_database WHERE datname !~ '^(tpl|pristine)_' UNION ALL"
+        " SELECT 'role', rolname FROM pg_roles WHERE rolname !~ '^(pg_|extranet_|pristine_|provisioner)' AND NOT EXISTS"
         " (SELECT FROM pg_database WHERE datname = 'pristine_' || left(rolname, 34))"
     )
-    return {name for (name,) in rows}
+    found: dict[str, set[str]] = {"database": set(), "role": set()}
+    for kind, name in rows:
+        found[kind].add(name)
+    return found["database"], found["role"]
