@@ -53,6 +53,8 @@ def walls(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_customers_name_is_nowhere_on_the_server(pg_tenancy: Tenancy, cluster: Cluster) -> None:
+    # Other tests keep registries here, whose refusals quote a slug.
+    written = len(cluster.log())
     create(pg_tenancy, "acmesarl")
     shown = str(
         [
@@ -64,7 +66,7 @@ def test_a_customers_name_is_nowhere_on_the_server(pg_tenancy: Tenancy, cluster:
     )
     assert "t_" in shown
     assert "acme" not in shown.lower()
-    assert "acme" not in cluster.log().lower()
+    assert "acme" not in cluster.log()[written:].lower()
 
 
 def test_a_role_is_refused_by_every_database_but_its_own(
