@@ -175,12 +175,9 @@ def _close_to_public(admin: psycopg.Connection[Any], database: str) -> str:
     keep = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
         sql.Identifier(database), sql.Identifier(admin.info.user)
     )
-    try:
-        # Ours first: without it we would shut ourselves out.
-        admin.execute(keep)
-        admin.execute(statement)
-    except psycopg.errors.InsufficientPrivilege:
-        pass
+    # Ours first: without it we would shut ourselves out.
+    admin.execute(keep)
+    admin.execute(statement)
     # Whoever is not the owner gets a warning, no error: what counts is whether it has worked.
     if database not in open_to_public(admin):
         return ""
