@@ -278,3 +278,17 @@ def test_the_first_line_that_lets_a_tenant_into_anothers_database_is_found(rule:
         case _:
             assert alone.startswith(hole)
             assert followed == alone
+
+
+def test_logins_whose_errors_quote_rows_in_the_servers_log_are_named_and_registering_again_mends_it(
+    served: Console, cluster: Cluster
+) -> None:
+    cluster.execute(f"ALTER ROLE {name_of(served, 'zoe')} RESET log_error_verbosity")
+    assert "Errors of 1 tenants' logins stand in the server's log" in bad(served)["server pg1 settings"]
+    cluster.set("log_error_verbosity", "terse")
+    try:
+        assert bad(served) == {}
+    finally:
+        cluster.set("log_error_verbosity", None)
+    served.done("server", "add", "pg1", stdin=f"{cluster.provisioner()}\n")
+    assert bad(served) == {}
