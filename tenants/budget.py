@@ -34,6 +34,11 @@ class ConnectionBudget:
         return self._taken
 
     @property
+    def has_room(self) -> bool:
+        """Whether one more can be opened without another's being closed."""
+        return self._taken < self.limit
+
+    @property
     def is_wanted(self) -> bool:
         """Whether somebody waits for a permit."""
         return bool(self._queue)

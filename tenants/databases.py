@@ -185,14 +185,16 @@ class Databases:
             lambda: self._servers.connect(tenant, budget),
             lambda connection: check_database(connection, tenant, self._schema_version),
             most=budget.limit,
+            has_room=lambda: budget.has_room,
         )
 
     def _make_room(self, server: str) -> bool:
         """Close a connection to a server that is kept open and not in use; tell whether there was one."""
         with self._lock:
             slots = [slot for slot in self._slots.values() if slot.server == server]
-        # Of tenants that nobody visits just now before those that are busy, the least recently visited first.
-        return any(postgresql.close_idle(slot.reader) for slot in sorted(slots, key=_is_in_use))
+        # Second ones first, else some tenants had several and others none; then those of tenants that nobody visits
+        # just now. Of each the least recently visited first.
+        return any(postgresql.close_idle(slot.reader) for slot in sorted(slots, key=_cost_of_closing))
 
 
 def database_file(settings: Settings, tenant_uuid: UUID) -> Path:
@@ -212,8 +214,8 @@ def tenant_of(db: Session) -> Tenant:
     return tenant
 
 
-def _is_in_use(slot: _Slot) -> bool:
-    return slot.leases > 0
+def _cost_of_closing(slot: _Slot) -> tuple[bool, bool]:
+    return not postgresql.has_spare(slot.reader), slot.leases > 0
 
 
 def session_on(engine: Engine | Connection, tenant: Tenant) -> TenantSession:

@@ -17,9 +17,18 @@ from sqlalchemy.util import LRUCache
 from tenants.errors import ReadOnlyDatabase, TenancyError, TenantUnavailable
 from tenants.forks import close_at_fork
 from tenants.postgresql_connection import connect, first_line, hung_up
-from tenants.postgresql_pool import KEPT_CONNECTIONS, MOST_CONNECTIONS, Pool
+from tenants.postgresql_pool import MOST_CONNECTIONS, Pool
 
-__all__ = ["OLDEST_SERVER", "SharedDialect", "close_idle", "connect", "first_line", "hung_up", "make_engine"]
+__all__ = [
+    "OLDEST_SERVER",
+    "SharedDialect",
+    "close_idle",
+    "connect",
+    "first_line",
+    "has_spare",
+    "hung_up",
+    "make_engine",
+]
 
 # Up to PostgreSQL 14 every role may create tables in the schema "public" of every database it can connect to.
 OLDEST_SERVER = 150000
@@ -73,32 +82,40 @@ def make_engine(
     *,
     one_writer: bool = True,
     most: int = MOST_CONNECTIONS,
+    has_room: Callable[[], bool] = lambda: True,
 ) -> Engine:
     """Return an engine whose connections ``connect`` makes; ``where`` names it in errors.
 
     ``on_connect`` sees each new connection first and raises when it leads to the wrong database.
     Only a connection with the execution option ``writing`` can write. With ``one_writer`` it waits for the writer
     before it, as on SQLite. ``durable=False`` is for what a power cut may take back. ``most`` connections are open at
-    once, and never more than four.
+    once, and never more than four; while there is no room for one more, whoever wants one waits a little for those.
     """
-    kept, most = min(KEPT_CONNECTIONS, most), min(MOST_CONNECTIONS, most)
     engine = create_engine(
         "postgresql+tenants://",
         creator=lambda: _open(where, connect, on_connect),
         poolclass=Pool,
-        pool_size=kept,
-        max_overflow=most - kept,
+        pool_size=min(MOST_CONNECTIONS, most),
+        max_overflow=0,
         pool_recycle=_RECYCLE_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,
         use_native_hstore=False,
         execution_options={"compiled_cache": _compiled_statements},
     )
+    pool: Any = engine.pool
+    pool.has_room = has_room
     event.listen(engine, "checkout", _refuse_hung_up)
     event.listen(engine, "begin", lambda connection: _begin(where, connection, one_writer))
     event.listen(engine, "handle_error", lambda context: _meaning(where, context))
     close_at_fork(engine)
     return engine
+
+
+def has_spare(engine: Engine) -> bool:
+    """Tell whether an engine keeps more than one connection open that nobody uses."""
+    pool: Any = engine.pool
+    return bool(pool.has_spare)
 
 
 def close_idle(engine: Engine) -> bool:

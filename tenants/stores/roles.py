@@ -22,7 +22,8 @@ TENANTS = "extranet_tenants"
 """Every tenant's login is a member: what a line of pg_hba.conf can name."""
 
 # A tenant is served by several processes; each opens at most four connections for it.
-_CONNECTION_LIMIT = 32
+# Four for each of 32 processes: who forged a login still cannot take a whole server.
+_CONNECTION_LIMIT = 4 * 32
 _TIMEOUTS: dict[LiteralString, str] = {
     "statement_timeout": "15s",
     "lock_timeout": "5s",
@@ -61,11 +62,15 @@ def guard_logins(admin: psycopg.Connection[Any]) -> None:
     """Give tenants' logins that were made before we had the right to it what a new one gets."""
     wanted = [f"{name}={value}" for name, value in GUARDED.items() if name in _settable(admin)]
     rows = admin.execute(
-        "SELECT rolname FROM pg_roles WHERE rolname ~ '^t_[0-9a-f]{32}$' AND NOT coalesce(rolconfig, '{}') @> %s",
-        (wanted,),
+        "SELECT rolname FROM pg_roles WHERE rolname ~ '^t_[0-9a-f]{32}$'"
+        " AND (rolconnlimit <> %s OR NOT coalesce(rolconfig, '{}') @> %s)",
+        (_CONNECTION_LIMIT, wanted),
     )
     for (login,) in rows.fetchall():
-        admin.execute(sql.SQL("; ").join(_guards(admin, login)))
+        limited = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
+            sql.Identifier(login), sql.Literal(_CONNECTION_LIMIT)
+        )
+        admin.execute(sql.SQL("; ").join([limited, *_guards(admin, login)]))
 
 
 def _guards(admin: psycopg.Connection[Any], login: str) -> list[sql.Composed]:

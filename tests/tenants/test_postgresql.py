@@ -281,6 +281,33 @@ def test_more_at_once_than_one_database_may_have_wait_and_then_give_up(
     for connection in held:
         connection.close()
     assert read(engine) == "old"
+    assert budget.taken == 4
+
+
+@pytest.mark.parametrize(("room", "opened"), [(True, 2), (False, 1)])
+def test_while_there_is_no_room_for_another_one_in_use_is_waited_for(
+    make: Make, budget: ConnectionBudget, room: bool, opened: int
+) -> None:
+    engine = make(has_room=lambda: room)
+    # A fork makes every pool anew.
+    engine.dispose()
+    barrier = threading.Barrier(2)
+
+    def visit() -> None:
+        barrier.wait()
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_sleep(0.005)"))
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(3):
+            list(threads.map(lambda _number: visit(), range(2)))
+    assert budget.taken == opened
+
+
+def test_who_has_waited_in_vain_for_one_in_use_opens_another(make: Make, budget: ConnectionBudget) -> None:
+    engine = make(has_room=lambda: False)
+    with engine.connect() as one, engine.connect() as other:
+        assert server_process(one) != server_process(other)
     assert budget.taken == 2
 
 
@@ -379,8 +406,8 @@ def test_after_a_restart_everything_goes_on_and_every_permit_came_back(
     finally:
         cluster.start()
     assert read(engine) == "old"
-    with engine.connect(), engine.connect():
-        assert budget.taken == 2
+    with engine.connect(), engine.connect(), engine.connect():
+        assert budget.taken == 3
     engine.dispose()
     assert budget.taken == 0
 

@@ -262,7 +262,7 @@ def test_a_role_is_held_to_its_limits(own: psycopg.Connection[Any], cluster: Clu
         [database_name(pg_acme.uuid), roles.owner_name(pg_acme.uuid)],
     )
     assert rows == [
-        (32, False, False, False, False, False, True),
+        (128, False, False, False, False, False, True),
         (-1, False, False, False, False, False, False),
     ]
 
@@ -290,8 +290,11 @@ def test_who_was_given_the_right_limits_temporary_files_and_what_errors_say(
     finally:
         cluster.execute(told)
     # Those that were made before are caught up with.
+    cluster.execute(f"ALTER ROLE {database_name(globex.uuid)} CONNECTION LIMIT 32")
     assert prepare_server(administration) == []
     assert settings_of(cluster, globex) >= GUARDS
+    asked = "SELECT rolconnlimit FROM pg_roles WHERE rolname = %s"
+    assert cluster.execute(asked, [database_name(globex.uuid)]) == [(128,)]
     administration.close()
 
 

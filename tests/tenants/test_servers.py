@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import select, text
 
 from tenants import budget as budgets
-from tenants import schema
+from tenants import postgresql, schema
 from tenants.databases import Databases
 from tenants.errors import (
     NoSuchServer,
@@ -351,6 +351,22 @@ def test_who_waits_gets_what_a_busy_tenant_keeps_beside_what_it_uses(
         assert pg_tenancy.servers.budget_of("pg1", lambda: False).taken == 2
         assert text_of(databases, pg_globex) == "hello globex"
         assert db.scalars(select(Note.changes)).one() == "hello acme"
+    databases.close()
+
+
+def test_a_second_connection_is_closed_before_anybodys_only_one(pg_tenancy: Tenancy, twenty: list[Tenant]) -> None:
+    databases = limited(pg_tenancy, 3)
+    once, twice, newcomer = twenty[:3]
+    text_of(databases, once)
+    with databases.open(twice) as first, databases.open(twice) as second:
+        for db in (first, second):
+            db.scalars(select(Note)).all()
+    text_of(databases, newcomer)
+    budget = pg_tenancy.servers.budget_of("pg1", lambda: False)
+    assert budget.taken == 3
+    for tenant in (once, twice, newcomer):
+        assert postgresql.close_idle(databases._slots[tenant.uuid].reader)
+    assert budget.taken == 0
     databases.close()
 
 
