@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from tenants.errors import TenantUnavailable
+from tenants.errors import Unreachable
 from tenants.silence import Silence
 
 WAIT_SECONDS = 5.0
@@ -44,7 +44,7 @@ class ConnectionBudget:
         return bool(self._queue)
 
     def take(self) -> None:
-        """Take a permit; raise TenantUnavailable when none comes free in time."""
+        """Take a permit; raise Unreachable when none comes free in time."""
         turn = threading.Event()
         with self._lock:
             if self._taken < self.limit and not self._queue:
@@ -70,7 +70,7 @@ class ConnectionBudget:
             if not came:
                 self._leave(turn)
         if not came:
-            raise TenantUnavailable(f"All {self.limit} connections of this process to the server are in use.")
+            raise Unreachable(f"All {self.limit} connections of this process to the server are in use.")
 
     def _comes(self, turn: threading.Event, end: float) -> bool:
         # Somebody else's connection may become idle without a permit being given: ask again now and then.

@@ -37,6 +37,13 @@ class TenantUnavailable(TenancyError):
     """Raised when a tenant's database is missing, damaged or cannot be reached."""
 
 
+class Unreachable(TenantUnavailable):
+    """Raised when a server does not answer, has no connection to give, or follows another one for the moment.
+
+    An outage: its sentence tells all there is to know, and nothing of ours is at fault.
+    """
+
+
 class WrongStamp(TenantUnavailable):
     """Raised when a database is stamped for another tenant than the one it was opened for."""
 

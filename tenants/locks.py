@@ -6,8 +6,9 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, text
 
@@ -48,7 +49,10 @@ class Locks:
     def _hold_row(self, name: str) -> Iterator[None]:
         number = int.from_bytes(hashlib.sha256(f"extranet/lock/{name}".encode()).digest()[:8], signed=True)
         # A connection of its own, closed at the end: a lock of the session would outlive its use in a pool.
-        with self._registry.connect() as connection:
+        with ExitStack() as last, self._registry.connect() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            # SQLAlchemy forgets a detached one that was interrupted, by Ctrl-C for example, and does not close it.
+            last.callback(raw.close)
             connection.detach()
             if not connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar_one():
                 raise _busy(name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import registry as dialects
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -14,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError, StatementError
 from sqlalchemy.util import LRUCache
 
-from tenants.errors import ReadOnlyDatabase, TenancyError, TenantUnavailable
+from tenants.errors import ReadOnlyDatabase, TenancyError, TenantUnavailable, Unreachable
 from tenants.forks import close_at_fork
 from tenants.postgresql_connection import connect, first_line, hung_up
 from tenants.postgresql_pool import MOST_CONNECTIONS, Pool
@@ -43,8 +44,10 @@ _WRITE_LOCK = 1
 # 25P03: the server has ended a transaction that stood still, since we did.
 _UNAVAILABLE = ("08", "25P03", "28", "3D", "53", "55", "57", "58", "XX")
 _READ_ONLY = "25006"
-# What a server says that follows another one, to a transaction that means to write; the latter to its BEGIN.
-_STANDBY = (_READ_ONLY, "0A000")
+# What a server that follows another one says to a BEGIN that means to write, and any server to much else.
+_NOT_SUPPORTED = "0A000"
+# It is being stopped, was just started, or is gone.
+_GONE = ("08", "57P")
 
 _compiled_statements: LRUCache[Any, Any] = LRUCache(1000)
 
@@ -160,8 +163,9 @@ def _begin(where: str, connection: Connection, one_writer: bool) -> None:
         if writing and one_writer:
             raw.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITE_LOCK,))
     except (psycopg.OperationalError, psycopg.InternalError, psycopg.NotSupportedError) as error:
-        if raw.broken or raw.closed or (writing and error.sqlstate in _STANDBY):
+        if raw.broken or raw.closed or (writing and _follows_another(raw, error)):
             connection.invalidate(error)
+            raise Unreachable(f"{where} cannot be used: {first_line(error)}") from error
         raise TenantUnavailable(f"{where} cannot be used: {first_line(error)}") from error
 
 
@@ -169,10 +173,10 @@ def _meaning(where: str, context: ExceptionContext) -> TenancyError | None:
     error = context.original_exception
     if not isinstance(error, psycopg.Error):
         return None
-    if error.sqlstate in _STANDBY and _is_writing(context.connection):
+    if _cannot_be_written_to(context.connection, error):
         # The next connection looks for the server that can be written to.
         context.is_disconnect = True
-        return TenantUnavailable(f"{where} cannot be written to: {first_line(error)}")
+        return Unreachable(f"{where} cannot be written to: {first_line(error)}")
     refusal = _refusal(where, error)
     if refusal is None:
         _hide_values(error, context.sqlalchemy_exception)
@@ -188,8 +192,18 @@ def _hide_values(error: psycopg.Error, wrapped: StatementError | None) -> None:
         wrapped.args = (f"({type(error).__name__}) {error}",)
 
 
-def _is_writing(connection: Connection | None) -> bool:
-    return connection is not None and bool(connection.get_execution_options().get("writing", False))
+def _cannot_be_written_to(connection: Connection | None, error: psycopg.Error) -> bool:
+    if connection is None or not connection.get_execution_options().get("writing", False):
+        return False
+    return _follows_another(connection.connection.dbapi_connection, error)
+
+
+def _follows_another(raw: Any, error: psycopg.Error) -> bool:
+    """Tell whether a server refused a transaction that means to write because it follows another server."""
+    if error.sqlstate == _NOT_SUPPORTED:
+        # When it was the BEGIN that was refused, no transaction was begun. Any other statement is in one that failed.
+        return bool(raw.info.transaction_status is TransactionStatus.IDLE)
+    return error.sqlstate == _READ_ONLY
 
 
 def _refusal(where: str, error: psycopg.Error) -> TenancyError | None:
@@ -197,7 +211,9 @@ def _refusal(where: str, error: psycopg.Error) -> TenancyError | None:
     if state == _READ_ONLY:
         return ReadOnlyDatabase(f"{where} was opened for reading.")
     if state is None and isinstance(error, psycopg.OperationalError):
-        return TenantUnavailable(f"{where} hung up: {first_line(error)}")
+        return Unreachable(f"{where} hung up: {first_line(error)}")
+    if state is not None and state.startswith(_GONE):
+        return Unreachable(f"{where} cannot be used: {first_line(error)}")
     if state is not None and state.startswith(_UNAVAILABLE):
         return TenantUnavailable(f"{where} cannot be used: {first_line(error)}")
     return None

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 
 from tenants.budget import ConnectionBudget
-from tenants.errors import TenantUnavailable
+from tenants.errors import Unreachable
 
 # A machine that is gone says nothing at all. Whatever a connection's own address says of these, holds.
 _REACHING: dict[str, Any] = {
@@ -92,7 +92,7 @@ class _Connection(psycopg.Connection[Any]):
 
 
 def connect(conninfo: str, *, pooled: bool = False, budget: ConnectionBudget | None = None) -> psycopg.Connection[Any]:
-    """Open a connection, within a budget when there is one; raise TenantUnavailable.
+    """Open a connection, within a budget when there is one; raise Unreachable.
 
     ``pooled``: a pooler in transaction mode is in between, which may not know a prepared statement again.
     """
@@ -108,7 +108,7 @@ def connect(conninfo: str, *, pooled: bool = False, budget: ConnectionBudget | N
             if isinstance(error, psycopg.errors.ConnectionTimeout):
                 budget.silence.falls()
         if isinstance(error, psycopg.Error):
-            raise TenantUnavailable(f"The server cannot be reached: {first_line(error)}") from error
+            raise Unreachable(f"The server cannot be reached: {first_line(error)}") from error
         raise
     connection.made_at = time.monotonic()
     if budget is not None:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
-from tenants.errors import TenantUnavailable
+from tenants.errors import Unreachable
+from tenants.pools import DisposablePool
 
 # The rest of a burst waits, so that one tenant never takes a whole process's budget. All four are kept until somebody
 # wants their permits: opening one costs the server more (5 ms) than a page does.
@@ -23,7 +24,7 @@ _SLOW_SECONDS = 0.5
 _LONGEST_SLOW_LINE = 2
 
 
-class Pool(QueuePool):
+class Pool(DisposablePool):
     """Connections of one tenant in one process.
 
     Whoever stands in line holds a thread that serves everybody. A line that moves is let be; while one stands still,
@@ -81,7 +82,7 @@ class Pool(QueuePool):
             is_too_long = self._line >= _LONGEST_SLOW_LINE and began < self._slow_until
             self._line += not is_too_long
         if is_too_long or not self._wait_for_turn(began):
-            raise TenantUnavailable("All connections to this database are in use.")
+            raise Unreachable("All connections to this database are in use.")
 
     def _wait_for_turn(self, began: float) -> bool:
         try:

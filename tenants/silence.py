@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tenants.errors import TenantUnavailable
+from tenants.errors import Unreachable
 
 _REST_SECONDS = 1.0
 # Longer than a connection may take to be made: one who tries at a time.
@@ -36,10 +36,10 @@ class Silence:
         return moment < self._fell_at
 
     def respect(self) -> None:
-        """Raise TenantUnavailable while the server is left alone; now and then one may try whether it answers."""
+        """Raise Unreachable while the server is left alone; now and then one may try whether it answers."""
         with self._lock:
             now = time.monotonic()
             if now < self._rests_until:
-                raise TenantUnavailable("The server did not answer a moment ago.")
+                raise Unreachable("The server did not answer a moment ago.")
             if self._rests_until > float("-inf"):
                 self._rests_until = now + _TRY_SECONDS

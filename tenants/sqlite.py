@@ -17,11 +17,11 @@ from typing import Any
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import LRUCache
 
 from tenants.errors import ReadOnlyDatabase, SchemaBehind, TenancyError, TenantUnavailable
 from tenants.forks import close_at_fork
+from tenants.pools import DisposablePool
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
 _USER_VERSION_OFFSET = 60
@@ -102,7 +102,7 @@ class _Engine(Engine):
     """Its own class, so that one listener below hears all: a listener an engine costs more than connecting."""
 
 
-class _Pool(QueuePool):
+class _Pool(DisposablePool):
     """The same for what happens to connections."""
 
 

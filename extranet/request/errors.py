@@ -124,6 +124,9 @@ _TENANCY: tuple[tuple[type[Exception], Page], ...] = (
     (IntegrityError, _BROKEN),
     (DatabaseError, _UNAVAILABLE),
 )
+# Known causes, whose sentence says all: during an outage every request meets one, and a traceback each would bury
+# whatever else goes wrong.
+_OUTAGES = (tenancy.Unreachable, tenancy.SchemaBehind)
 _HTTP = {400: _BAD_REQUEST, 401: _SIGNED_OUT, 403: _FORBIDDEN, 404: _NOT_FOUND, 405: _METHOD, 413: _TOO_LARGE}
 
 
@@ -152,14 +155,22 @@ def answer_http(error: HTTPException) -> Response:
 def _answer(error: Exception) -> Response:
     page = next((page for kind, page in _TENANCY if isinstance(error, kind)), _BROKEN)
     if page.status >= 500 and page is not _SUSPENDED:
-        # The operator sees the cause; the visitor a reference to it.
-        logger.error("refused" if page is not _BROKEN else "failed", id=current.state.request_id, exc_info=error)
+        _tell(error, page)
     _undo()
     response = _render(page)
     retry_after = getattr(error, "retry_after", 30 if page.status == 503 else None)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+def _tell(error: Exception, page: Page) -> None:
+    # The operator sees the cause; the visitor a reference to it.
+    reference = current.state.request_id
+    if isinstance(error, _OUTAGES):
+        logger.warning("refused", id=reference, error=type(error).__name__, reason=str(error))
+    else:
+        logger.error("refused" if page is not _BROKEN else "failed", id=reference, exc_info=error)
 
 
 def _undo() -> None:

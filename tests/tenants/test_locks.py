@@ -5,7 +5,9 @@ import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from tenants.errors import Busy
@@ -111,6 +113,21 @@ def test_machines_with_homes_of_their_own_see_each_others_locks(
     with locks.hold("acme"):
         assert attempt(elsewhere, "acme") != "held"
     assert attempt(elsewhere, "acme") == "held"
+
+
+@pytest.mark.parametrize("kept_on", ["postgresql"], indirect=True)
+def test_a_command_that_is_interrupted_while_it_lets_go_leaves_nothing_open(
+    locks: Locks, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with locks._registry.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+    with pytest.raises(KeyboardInterrupt), locks.hold("acme"):
+        monkeypatch.setattr(psycopg.Cursor, "execute", interrupt)
+    monkeypatch.undo()
+    assert raw.closed
 
 
 def test_a_lock_is_free_the_moment_it_is_given_back(locks: Locks) -> None:

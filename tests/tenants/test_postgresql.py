@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, NotSupportedError
 
 from tenants import postgresql, postgresql_connection, postgresql_pool
 from tenants.budget import ConnectionBudget
-from tenants.errors import ReadOnlyDatabase, TenantUnavailable, WrongStamp
+from tenants.errors import ReadOnlyDatabase, TenantUnavailable, Unreachable, WrongStamp
 from tenants.postgresql import make_engine
 from tests.services.postgresql import Cluster
 from tests.tenants.servers import cleaned
@@ -367,14 +367,32 @@ def test_a_transaction_that_stood_still_too_long_is_unavailable(make: Make, url:
     assert read(engine) == "old"
 
 
-def test_a_standby_that_cannot_be_written_to_is_unavailable(cluster: Cluster, make: Make) -> None:
+def test_a_standby_that_cannot_be_written_to_is_unreachable_and_its_connection_is_gone(
+    cluster: Cluster, make: Make, budget: ConnectionBudget
+) -> None:
     with cluster.standby() as standby:
-        engine = make(at=standby.url("kept", "provisioner", cluster._passwords["provisioner"]))
-        standby.until(lambda: _follows(engine), "The standby does not follow.")
-        with pytest.raises(TenantUnavailable, match="during recovery"):
-            write(engine, "new")
-        assert read(engine) == "old"
-        engine.dispose()
+        at = standby.url("kept", "provisioner", cluster._passwords["provisioner"])
+        for engine in (make(at=at), make(at=at, one_writer=False)):
+            standby.until(lambda: _follows(engine), "The standby does not follow.")  # noqa: B023
+            with pytest.raises(Unreachable, match="cannot set transaction read-write mode during recovery"):
+                write(engine, "new")
+            assert budget.taken == 0
+            assert read(engine) == "old"
+            engine.dispose()
+
+
+def test_what_a_server_does_not_support_is_the_programs_own_error(
+    engine: Engine, make: Make, budget: ConnectionBudget
+) -> None:
+    # It has the code that a standby answers with. Once the database was said not to be one that can be written to.
+    for writer in (engine, make(one_writer=False)):
+        with writer.execution_options(writing=True).connect() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            connection.exec_driver_sql("CREATE VIEW v AS SELECT x FROM t")
+            with pytest.raises(NotSupportedError, match="used by a view"):
+                connection.exec_driver_sql("ALTER TABLE t ALTER x TYPE varchar(5)")
+        assert not raw.closed
+    assert budget.taken == 2
 
 
 def _follows(engine: Engine) -> bool:
@@ -441,6 +459,20 @@ def test_a_child_process_inherits_no_idle_connection(engine: Engine, budget: Con
     assert read(engine) == "from the child"
     write(engine, "from the parent")
     assert read(engine) == "from the parent"
+
+
+def test_what_is_in_use_at_a_fork_is_closed_when_it_is_given_back(engine: Engine, budget: ConnectionBudget) -> None:
+    # Its pool had been forgotten meanwhile: it stayed open, and its permit was lost for good.
+    with engine.connect() as one, engine.connect() as other:
+        for connection in (one, other):
+            connection.execute(text("SELECT 1"))
+        in_children([lambda: None])
+        assert one.execute(text("SELECT x FROM t")).scalar_one() == "old"
+        other.close()
+        assert budget.taken == 1
+    assert budget.taken == 0
+    assert read(engine) == "old"
+    assert budget.taken == 1
 
 
 TYPED = "what somebody typed"

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import select, text
 
-from tenants import registry_database, schema
+from tenants import schema
 from tenants import tenancy as tenancy_module
 from tenants.errors import KeyUnavailable, NotInitialised, SchemaBehind, TenantUnavailable
 from tenants.keys import create_master_key
@@ -210,7 +210,7 @@ def test_the_tables_are_those_that_the_code_declares(empty: Settings) -> None:
     from alembic.migration import MigrationContext
 
     initialise(empty)
-    with registry_database.open_registry(empty).connect() as connection:
+    with Tenancy.open(empty, HISTORY) as tenancy, tenancy.registry.engine.connect() as connection:
         context = MigrationContext.configure(connection)
         from tenants.registry_tables import metadata
 

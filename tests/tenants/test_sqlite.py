@@ -334,6 +334,15 @@ def test_a_child_process_inherits_no_open_database(engine: Engine, path: Path) -
     assert read(engine) == "from the parent"
 
 
+def test_a_file_in_use_at_a_fork_is_closed_when_it_is_given_back(engine: Engine, path: Path) -> None:
+    # Its pool had been forgotten meanwhile: it stayed open until the garbage collector came by.
+    with engine.connect() as connection:
+        in_children([lambda: None])
+        assert connection.execute(text("SELECT x FROM t")).scalar_one() == "old"
+    assert open_files_under(path.parent) == []
+    assert read(engine) == "old"
+
+
 def test_a_writer_that_waited_while_the_file_was_replaced_is_refused(path: Path) -> None:
     # It held a connection already when the file was moved away: what it wrote would have been lost with the old one.
     engine = engine_on(path, 3, no_check)
