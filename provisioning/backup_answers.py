@@ -82,7 +82,12 @@ def instant(moment: datetime) -> str:
 
 def said(moment: datetime) -> str:
     """Return a moment of the registry as people read it."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    return f"{in_column(moment)} UTC"
+
+
+def in_column(moment: datetime) -> str:
+    """Return the same in a table, where the heading says that it is UTC."""
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def short(backup: Backup) -> str:

@@ -14,6 +14,10 @@ def confirm(slug: str, meant: str, what: str) -> None:
     """
     if not meant and sys.stdin.isatty():
         click.echo(f"{what} Type {slug} to go on: ", nl=False, err=True)
-        meant = sys.stdin.readline().strip()
+        typed = sys.stdin.readline()
+        if not typed:
+            # Ctrl-D moves no cursor: what follows begins on a line of its own.
+            click.echo(err=True)
+        meant = typed.strip()
     if meant != slug:
         raise click.ClickException(f"{slug} was not named once more; nothing was changed. See: --yes-i-mean {slug}.")

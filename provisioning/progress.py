@@ -20,6 +20,7 @@ class ProgressLine:
         self._pause = _REDRAW_SECONDS if self._on_terminal else _REPEAT_SECONDS
         self._drawn_at = 0.0 if self._on_terminal else time.monotonic()
         self._waiting = ""
+        self._drawn = False
 
     def show(self, text: str) -> None:
         """Say how far it is, unless that was said a moment ago."""
@@ -36,7 +37,7 @@ class ProgressLine:
         # The last word is always said.
         if self._waiting:
             self._draw()
-        if self._on_terminal:
+        if self._on_terminal and self._drawn:
             self._write("\n")
 
     def _draw(self) -> None:
@@ -46,6 +47,7 @@ class ProgressLine:
         else:
             self._write(f"{self._waiting}\n")
         self._waiting = ""
+        self._drawn = True
         self._drawn_at = time.monotonic()
 
     def _write(self, text: str) -> None:

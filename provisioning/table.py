@@ -55,13 +55,16 @@ def _lines(row: Sequence[str], columns: list[int]) -> Iterator[str]:
 
 
 def _fold(cell: str, column: int) -> Iterator[str]:
-    line, used = "", 0
+    line = ""
     for character in cell:
-        size = _width(character)
-        if used + size > column:
-            yield line
-            line, used = "", 0
-        line, used = line + character, used + size
+        if _width(line + character) > column:
+            # Between words where there are any; an address or an id is cut where the room ends.
+            before, _space, begun = (line, "", "") if character == " " else line.rpartition(" ")
+            yield before or line
+            line = begun if before else ""
+            if character == " ":
+                continue
+        line += character
     yield line
 
 

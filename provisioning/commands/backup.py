@@ -10,7 +10,7 @@ import click
 
 from extranet.security_log.events import Event
 from extranet.security_log.origin import OPERATOR
-from provisioning.backup_answers import backup_document, instant, return_document, said, short, size
+from provisioning.backup_answers import backup_document, in_column, instant, return_document, said, short, size
 from provisioning.confirmation import confirm
 from provisioning.console import Console, verb
 
@@ -30,7 +30,7 @@ def command() -> None:
     """Back one tenant up; list, verify and restore its backups."""
 
 
-@command.command()
+@command.command(short_help="Back a tenant up while it is in use.")
 @click.argument("slug")
 @click.option(
     "--keep", type=click.IntRange(1), metavar="N", help="Delete older ones but for N; never the last verified one."
@@ -55,7 +55,7 @@ def create(console: Console, slug: str, keep: int | None) -> None:
         {**document, "deleted": [str(older.id) for older in deleted]},
         f"{slug} is backed up: {short(backup)}, {size(backup.bytes)}, in {document['file']}",
         *([f"{len(deleted)} older {'one was' if len(deleted) == 1 else 'ones were'} deleted."] if deleted else []),
-        f"Whether it can be restored says: extranet backup verify {slug}",
+        f"See whether it can be restored with: extranet backup verify {slug}",
     )
 
 
@@ -76,13 +76,13 @@ def list_backups(console: Console, slug: str | None) -> None:
     backups = catalogue.of(tenancy.registry.by_slug(slug).uuid) if slug else catalogue.all()
     console.table(
         [backup_document(console, slugs[backup.tenant_uuid], backup) for backup in backups],
-        ["Id", "Tenant", "Made", "Size", "Schema", "Verified"],
+        ["Id", "Tenant", "Made (UTC)", "Size", "Schema", "Verified (UTC)"],
         [_row(slugs[backup.tenant_uuid], backup) for backup in backups],
         f"There is no backup yet. Make one with: extranet backup create {slug or 'SLUG'}",
     )
 
 
-@command.command()
+@command.command(short_help="Restore a backup on trial, and check everything in it.")
 @click.argument("slug")
 @_FILE
 @_ID
@@ -224,8 +224,8 @@ def _brought_back(back_to: Return) -> str:
 
 
 def _row(slug: str, backup: Backup) -> list[str]:
-    verified = backup.fault or (said(backup.verified_at) if backup.verified_at else "never")
-    return [short(backup), slug, said(backup.made_at), size(backup.bytes), str(backup.schema_version), verified]
+    verified = backup.fault or (in_column(backup.verified_at) if backup.verified_at else "never")
+    return [short(backup), slug, in_column(backup.made_at), size(backup.bytes), str(backup.schema_version), verified]
 
 
 def _refuse_both(file: Path | None, backup_id: str) -> None:

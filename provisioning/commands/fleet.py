@@ -29,7 +29,7 @@ command.add_command(backup)
 command.add_command(verify)
 
 
-@command.command()
+@command.command(short_help="Show which schema the tenants have, and the last run.")
 @verb()
 def status(console: Console) -> None:
     """Show which schema the tenants have, and what became of the last run.
@@ -53,7 +53,7 @@ def status(console: Console) -> None:
         raise click.exceptions.Exit(1)
 
 
-@command.command()
+@command.command(short_help="Bring all tenants to the schema of this code, in waves.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--canary", default="", metavar="SLUG", help="Goes first, alone.  [default: the first active tenant]")
 @click.option(

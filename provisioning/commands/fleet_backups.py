@@ -46,7 +46,7 @@ def backup(console: Console, keep: int | None) -> None:
     _answer(console, done, failed, f"{_tenants(len(done))} backed up, {size(total)}, in {seconds:.1f} s.")
 
 
-@click.command()
+@click.command(short_help="Restore every tenant's newest backup on trial, and check it.")
 @verb(changes=True)
 def verify(console: Console) -> None:
     """Restore every tenant's newest backup into a database that is thrown away, and check it. Exit 1 when one fails.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-@click.command("rotate-keys")
+@click.command("rotate-keys", short_help="Give all tenants new keys, or the platform a new master key.")
 @click.option("--master", is_flag=True, help="Another master key instead: all tenants' keys are wrapped under it.")
 @click.option("--drop-old", is_flag=True, help="Remove master keys that wrap nothing any more from the file.")
 @verb(changes=True)

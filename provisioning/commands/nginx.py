@@ -52,7 +52,7 @@ def command() -> None:
     """Write nginx's configuration, and check it."""
 
 
-@command.command()
+@command.command(short_help="Write the configuration for the domain and custom hosts.")
 @click.option("--certificate", required=True, metavar="FILE", help="Certificate chain for *.<domain>.")
 @click.option("--key", required=True, metavar="FILE", help="Its private key.")
 @click.option(
@@ -131,7 +131,7 @@ def write(
     )
 
 
-@command.command()
+@command.command(short_help="Check the configuration and its certificates.")
 @click.option("--to", "folder", metavar="DIR", help="Folder it was written to.  [default: nginx in the home folder]")
 @verb()
 def check(console: Console, folder: str | None) -> None:

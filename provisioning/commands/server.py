@@ -25,7 +25,7 @@ def command() -> None:
     """Register PostgreSQL servers that hold tenant databases."""
 
 
-@command.command()
+@command.command(short_help="Let a PostgreSQL server hold tenants, or replace its entry.")
 @click.argument("name")
 @click.option(
     "--connections",
@@ -98,7 +98,7 @@ def list_servers(console: Console) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="Forget a server that holds no tenant.")
 @click.argument("name")
 @verb(changes=True)
 def remove(console: Console, name: str) -> None:
@@ -148,7 +148,7 @@ def _told(done: Registration) -> list[str]:
     lines = [f"{server.name} can hold tenants: {_shown(_document(server))}, up to {server.connections} connections."]
     if done.replaced:
         lines.append("It was registered before: credential, address and connections are replaced.")
-        lines.append("Serving processes use another number of connections when they start anew.")
+        lines.append("Serving processes take up another number of connections when they are restarted.")
     if done.statements:
         lines += ["", "Still to be run by the server's own administrator (these databases are open to every role):"]
         lines += [f"  {statement}" for statement in done.statements]

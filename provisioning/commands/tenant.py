@@ -30,7 +30,7 @@ for _verb in (rename, close, reopen, purge, clone, move, rotate_keys):
     command.add_command(_verb)
 
 
-@command.command()
+@command.command(short_help="Create a tenant and its first administrator.")
 @click.argument("slug")
 @click.option("--name", required=True, help="The company's name.")
 @click.option("--admin", required=True, metavar="USERNAME", help="The first administrator's username.")
@@ -117,7 +117,7 @@ def list_tenants(console: Console) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="Show one tenant: addresses, dates, people, room it takes.")
 @click.argument("slug")
 @verb()
 def show(console: Console, slug: str) -> None:
@@ -178,7 +178,7 @@ def resume(console: Console, slug: str) -> None:
     console.say(tenant_document(console, tenant), f"{slug} is active at {tenant_url(console, tenant)}")
 
 
-@command.command("logout-all")
+@command.command("logout-all", short_help="Sign everybody out of a tenant.")
 @click.argument("slug")
 @verb(changes=True)
 def logout_all(console: Console, slug: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tenants.rotation import EndLogins, Rotated
 
 
-@click.command("rotate-keys")
+@click.command("rotate-keys", short_help="Give a tenant a new key; nobody is signed out.")
 @click.argument("slug")
 @click.option("--logout", is_flag=True, help="Sign everybody out, and let the old key open nothing from now on.")
 @verb(changes=True)

@@ -87,7 +87,7 @@ def reopen(console: Console, slug: str) -> None:
     console.say(tenant_document(console, tenant), f"{slug} is active at {tenant_url(console, tenant)}")
 
 
-@click.command()
+@click.command(short_help="Destroy a closed tenant for ever.")
 @click.argument("slug")
 @_DRY_RUN
 @click.option("--now", "at_once", is_flag=True, help="Do not wait until it has been closed for 30 days.")
@@ -120,7 +120,7 @@ def purge(console: Console, slug: str, dry_run: bool, at_once: bool, meant: str)
     )
 
 
-@click.command()
+@click.command(short_help="Make a new tenant that has what another one has now.")
 @click.argument("slug")
 @click.argument("new_slug")
 @click.option("--name", default="", help="The new company's name.  [default: the same]")

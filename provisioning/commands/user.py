@@ -26,7 +26,7 @@ def command() -> None:
     """Create, list, invite, disable, enable and unlock people; set their password."""
 
 
-@command.command()
+@command.command(short_help="Create a user, who chooses a password by a link.")
 @click.argument("slug")
 @click.argument("username")
 @click.option("--email", required=True, help="The address mails go to; it also signs in.")
@@ -159,7 +159,7 @@ def enable(console: Console, slug: str, username: str) -> None:
     console.say(_document(user), next_step)
 
 
-@command.command()
+@command.command(short_help="Forget the failed attempts against an account.")
 @click.argument("slug")
 @click.argument("username")
 @verb(changes=True)

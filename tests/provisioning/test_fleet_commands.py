@@ -341,6 +341,9 @@ def test_on_a_terminal_the_line_is_drawn_again_and_never_wider(
         line.show("drawn too soon")
         line.show("at the end")
     assert capsys.readouterr().err == "\r\x1b[Kat the be\r\x1b[Kat the en\n"
+    with ProgressLine():
+        pass
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,8 @@ def test_a_very_narrow_terminal_still_gets_everything() -> None:
 
 def test_a_pipe_gets_one_line_a_row() -> None:
     assert len(list(layout(HEADER, [["acme", "x" * 500]], None))) == 2
+
+
+def test_what_is_folded_is_cut_between_words() -> None:
+    lines = list(layout(HEADER, [["acme", "one two three 0123456789abcdef"]], 17))
+    assert lines == ["Slug  Name", "acme  one two", "      three", "      0123456789a", "      bcdef"]
