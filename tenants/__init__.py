@@ -2,8 +2,8 @@
 
 No Flask, no Click: plain arguments in, plain objects out. Imports run downhill::
 
-    fleet -> lifecycle -> stores -> tenancy -> resolver | databases -> servers -> registry | sqlite | postgresql
-    -> keys | schema | hosts -> tenant | durable -> errors
+    fleet -> rotation -> backups -> lifecycle -> stores -> tenancy -> resolver | databases -> servers | generation
+    -> registry | sqlite | postgresql -> keys | schema | hosts -> tenant | durable -> errors
 
 The words, used here and everywhere above:
 

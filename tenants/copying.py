@@ -139,7 +139,7 @@ def _batches(connection: Connection, table: Table) -> Iterator[Sequence[Mapping[
 
 
 def _check_schema(connection: Connection, history: str) -> None:
-    found = int(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+    found = schema.version_of(connection)
     if found != schema.head(history):
         raise SchemaBehind(
             f"The database has schema {found}, this code copies schema {schema.head(history)}: bring it there first."

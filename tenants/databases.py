@@ -128,15 +128,14 @@ class Databases:
 
     def _add(self, tenant: Tenant, made: _Slot) -> _Slot:
         with self._lock:
-            slot = self._slots.get(tenant.uuid)
-            moved = slot is not None and slot.server != tenant.server
-        if moved:
-            self._retire([tenant.uuid])
-        with self._lock:
-            slot = self._slots.setdefault(tenant.uuid, made)
+            known = self._slots.get(tenant.uuid)
+            slot = known if known is not None and known.server == tenant.server else made
+            self._slots[tenant.uuid] = slot
             self._slots.move_to_end(tenant.uuid)
             slot.leases += 1
-            return slot
+        if known is not None and known is not slot:
+            self._let_go([known])
+        return slot
 
     def _release(self, slot: _Slot) -> None:
         with self._lock:
@@ -146,14 +145,16 @@ class Databases:
             slot.reader.pool.dispose()
 
     def _surplus(self) -> list[UUID]:
-        count = len(self._slots) - self._kept_engines
-        if count <= 0:
-            return []
+        count = max(0, len(self._slots) - self._kept_engines)
         return list(islice((uuid for uuid, slot in self._slots.items() if slot.leases == 0), count))
 
     def _retire(self, uuids: list[UUID]) -> None:
         with self._lock:
             slots = [slot for uuid in uuids if (slot := self._slots.pop(uuid, None))]
+        self._let_go(slots)
+
+    def _let_go(self, slots: list[_Slot]) -> None:
+        with self._lock:
             for slot in slots:
                 slot.retired = True
             idle = [slot for slot in slots if slot.leases == 0]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -30,20 +33,30 @@ def replace(path: Path, content: bytes) -> None:
     Raises FileNotFoundError when there is no old one, PermissionError when the new one cannot have its owner.
     """
     old = os.stat(path, follow_symlinks=False)
+    with draft_of(path, old, stat.S_IMODE(old.st_mode)) as file:
+        file.write(content)
+    sync(path.parent)
+
+
+@contextmanager
+def draft_of(path: Path, owner: os.stat_result, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Yield what takes its place, whole, at the end, and belongs to the ``owner`` of another file or folder.
+
+    An error leaves nothing of it. The caller syncs the folder: many files need that once.
+    """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
-            keep_owner(file.fileno(), old)
-            os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+            keep_owner(file.fileno(), owner)
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    sync(path.parent)
 
 
 def keep_owner(descriptor: int, of: os.stat_result) -> None:

@@ -12,16 +12,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tenants import unfinished
 from tenants.errors import TenancyError
+from tenants.faults import fault_of
 from tenants.keys import PLATFORM
 from tenants.registry_tables import unfinished_table, wrapped_key_table
 from tenants.rotation import EndLogins, Rotated, rotate_keys
 from tenants.tenancy import Tenancy
-from tenants.tenant import State
+from tenants.tenant import WITH_DATA
 
 # No slug holds a dot.
 _LOCK = "fleet.keys"
 _VERB = "rotate-fleet"
-_KEPT = (State.ACTIVE, State.SUSPENDED, State.CLOSED)
 # Each waits a second until the web knows its new key; the work itself is a few hundredths.
 _AT_ONCE = 8
 
@@ -50,7 +50,7 @@ def plan_rotation(tenancy: Tenancy) -> Plan:
         # Under the platform's own id, where no tenant's undertakings are.
         begun = unfinished.begin(connection, PLATFORM, _VERB, "tenants")
         done = _rotated_since(connection, begun.begun_at)
-    kept = [tenant for tenant in tenancy.registry.all() if tenant.state in _KEPT]
+    kept = [tenant for tenant in tenancy.registry.all() if tenant.state in WITH_DATA]
     left = [tenant.slug for tenant in kept if tenant.uuid not in done]
     return Plan(begun.begun_at, left, len(kept) - len(left))
 
@@ -74,7 +74,7 @@ def _outcome(slug: str, future: Future[Rotated]) -> Outcome:
     try:
         return Outcome(slug, future.result())
     except (TenancyError, SQLAlchemyError, OSError) as error:
-        return Outcome(slug, None, str(error))
+        return Outcome(slug, None, fault_of(error))
 
 
 def _rotated_since(connection: Connection, moment: datetime) -> set[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -17,19 +18,28 @@ class Generation:
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
         self._clock = clock
-        self._answer = (float("-inf"), -1)
+        self._lock = threading.Lock()
+        self._answer = _none()
 
     def number(self) -> int:
         """Return the number as it was at some moment of the last half second."""
-        asked_at, number = self._answer
+        known = self._answer
+        asked_at, number = known
+        # From before the question: an answer that was long under way is old when it comes.
         now = self._clock()
         if now - asked_at >= RECHECK_SECONDS:
-            # From before the question: an answer that was long under way is old when it comes. Two threads may both
-            # ask; whichever notes its answer last, its age is true.
             number = self._registry.generation()
-            self._answer = (now, number)
+            with self._lock:
+                # Of two threads that both ask, the first is heard; of one that was told to forget meanwhile, none.
+                if self._answer is known:
+                    self._answer = (now, number)
         return number
 
     def forget(self) -> None:
-        """Ask anew next time: what this process has changed itself, it knows at once."""
-        self._answer = (float("-inf"), -1)
+        """Ask anew next time: what this process has changed itself, or was told of, it knows at once."""
+        with self._lock:
+            self._answer = _none()
+
+
+def _none() -> tuple[float, int]:
+    return float("-inf"), -1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, insert, s
 from sqlalchemy.exc import IntegrityError
 
 from tenants.errors import HostTaken, IllegalTransition, NoSuchHost, NoSuchTenant, SlugTaken
+from tenants.moments import now
 from tenants.registry_tables import (
     former_slug_table,
     generation_table,
@@ -141,7 +142,7 @@ class Registry:
         with self.changing() as connection:
             refuse_slug(connection, tenant.slug, tenant.uuid)
             try:
-                connection.execute(insert(tenant_table).values(**_values(tenant), created_at=_now(), changed_at=_now()))
+                connection.execute(insert(tenant_table).values(**_values(tenant), created_at=now(), changed_at=now()))
             except IntegrityError as error:
                 raise SlugTaken(f"There is a tenant {tenant.slug!r} already.") from error
             add_key(connection, tenant.uuid, key)
@@ -161,7 +162,7 @@ class Registry:
         """
         check_transition(tenant, state)
         epoch = tenant_table.c.epoch + (1 if tenant.state is State.ACTIVE else 0)
-        return self._change(tenant, tenant_table.c.state == tenant.state, state=state, epoch=epoch, changed_at=_now())
+        return self._change(tenant, tenant_table.c.state == tenant.state, state=state, epoch=epoch, changed_at=now())
 
     def change_server(self, tenant: Tenant, server: str) -> Tenant:
         """Say where a tenant's database is from now on."""
@@ -181,7 +182,7 @@ class Registry:
                 raise SlugTaken(f"There is a tenant {slug!r} already.") from error
             connection.execute(delete(former_slug_table).where(former_slug_table.c.slug == slug))
             connection.execute(
-                insert(former_slug_table).values(slug=tenant.slug, tenant_uuid=tenant.uuid, left_at=_now())
+                insert(former_slug_table).values(slug=tenant.slug, tenant_uuid=tenant.uuid, left_at=now())
             )
         return renamed
 
@@ -189,7 +190,7 @@ class Registry:
         """Let a custom host lead to a tenant; raise HostTaken."""
         try:
             with self.changing() as connection:
-                connection.execute(insert(host_table).values(name=host, tenant_uuid=tenant.uuid, added_at=_now()))
+                connection.execute(insert(host_table).values(name=host, tenant_uuid=tenant.uuid, added_at=now()))
         except IntegrityError as error:
             raise HostTaken(f"The host {host} already leads to a tenant.") from error
 
@@ -220,7 +221,7 @@ def add_key(connection: Connection, tenant_uuid: UUID, key: WrappedKey) -> None:
             version=key.version,
             master_id=key.master_id,
             wrapped=key.wrapped,
-            created_at=_now(),
+            created_at=now(),
         )
     )
 
@@ -240,8 +241,3 @@ def _tenant(row: Row[Any]) -> Tenant:
 
 def _values(tenant: Tenant) -> dict[str, Any]:
     return {name: getattr(tenant, name) for name in Tenant.__slots__}
-
-
-def _now() -> datetime:
-    # Naive UTC: SQLite keeps no zone and PostgreSQL's "timestamp" then means the same.
-    return datetime.now(UTC).replace(tzinfo=None)

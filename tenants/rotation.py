@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import or_, update
 
@@ -22,12 +22,13 @@ from tenants.databases import TenantSession
 from tenants.generation import RECHECK_SECONDS
 from tenants.lifecycle.holding import begun_before, held_tenant
 from tenants.lifecycle.states import refuse_unless
+from tenants.moments import now
 from tenants.registry import add_key
 from tenants.registry_tables import tenant_table, wrapped_key_table
 from tenants.resealing import Resealing, Tally, reseal_files, to_newest
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant
+from tenants.tenant import WITH_DATA, State, Tenant
 from tenants.unfinished import Unfinished
 
 VERB = "rotate-keys"
@@ -66,7 +67,7 @@ def rotate_keys(tenancy: Tenancy, slug: str, end_logins: EndLogins, *, logout: b
     Raises IllegalTransition, Busy, ServerUnusable, TenantUnavailable.
     """
     with held_tenant(tenancy, slug) as tenant:
-        refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+        refuse_unless(tenant, *WITH_DATA)
         resumed = begun_before(tenancy, tenant, VERB) is not None
         _reach(tenancy, tenant)
         begun = _begin(tenancy, tenant, logout, resumed=resumed)
@@ -115,8 +116,8 @@ def _go_on(tenancy: Tenancy, tenant: Tenant, begun: Unfinished, end_logins: EndL
     with tenancy.registry.writing() as connection:
         unfinished.end(connection, tenant.uuid)
     retired_at = datetime.fromisoformat(begun.details["retired_at"])
-    now = tenancy.registry.by_uuid(tenant.uuid)
-    return Rotated(now, tally.resealed, tally.unreadable, retired_at, resumed, ended)
+    as_it_is = tenancy.registry.by_uuid(tenant.uuid)
+    return Rotated(as_it_is, tally.resealed, tally.unreadable, retired_at, resumed, ended)
 
 
 def _note(tenancy: Tenancy, begun: Unfinished, step: str) -> Unfinished:
@@ -138,7 +139,7 @@ def _reseal_database(tenancy: Tenancy, tenant: Tenant) -> Tally:
 
 def _retire(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Unfinished:
     logout = begun.details["logout"]
-    at = datetime.now(UTC).replace(tzinfo=None) + (timedelta(0) if logout else COOKIE_LIFE)
+    at = now() + (timedelta(0) if logout else COOKIE_LIFE)
     retired_at = wrapped_key_table.c.retired_at
     older = (
         wrapped_key_table.c.tenant_uuid == tenant.uuid,

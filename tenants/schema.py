@@ -35,6 +35,11 @@ def tables_of(history: str) -> MetaData:
     return metadata
 
 
+def version_of(connection: Connection) -> int:
+    """Return which revision a tenant database is at, from a connection to it."""
+    return int(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+
+
 def upgrade(connection: Connection, history: str) -> None:
     """Bring one database to the head of a history, in the caller's transaction."""
     # Alembic costs 150 ms to import and is wanted by very few commands.

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from tenants import postgresql
 from tenants.budget import ConnectionBudget
 from tenants.errors import BadSeal, NoSuchServer, ServerInUse, ServerTaken, TenantUnavailable
 from tenants.keys import TenantKeys
+from tenants.moments import now
 from tenants.registry import Registry
 from tenants.registry_tables import database_login_table, server_table, tenant_table
 from tenants.sealed_columns import seal_of
@@ -76,10 +76,9 @@ class Servers:
 
     def add(self, server: Server) -> None:
         """Register a server; raise ServerTaken."""
-        added_at = datetime.now(UTC).replace(tzinfo=None)
         try:
             with self._registry.changing() as connection:
-                connection.execute(insert(server_table).values(**asdict(server), added_at=added_at))
+                connection.execute(insert(server_table).values(**asdict(server), added_at=now()))
         except IntegrityError as error:
             raise ServerTaken(f"There is a server {server.name!r} already.") from error
 

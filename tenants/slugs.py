@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
 
 from tenants.errors import SlugTaken
+from tenants.moments import now
 from tenants.registry_tables import former_slug_table, tombstone_table
 
 REST = timedelta(days=100)
@@ -36,8 +37,8 @@ class Tombstone:
 
 def bury(connection: Connection, tenant_uuid: UUID, slugs: Iterable[str]) -> None:
     """Note that a tenant with these slugs is gone."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    rows = [{"tenant_uuid": tenant_uuid, "slug": slug, "purged_at": now} for slug in slugs]
+    purged_at = now()
+    rows = [{"tenant_uuid": tenant_uuid, "slug": slug, "purged_at": purged_at} for slug in slugs]
     connection.execute(insert(tombstone_table), rows)
 
 
@@ -57,9 +58,8 @@ def refuse_slug(connection: Connection, slug: str, tenant_uuid: UUID | None) -> 
     owner = connection.execute(former).scalar_one_or_none()
     if owner is not None and owner != tenant_uuid:
         raise SlugTaken(f"The slug {slug!r} belonged to another tenant and stays reserved.")
-    now = datetime.now(UTC).replace(tzinfo=None)
     for tombstone in find_buried(connection, slug):
-        if now < tombstone.free_at:
+        if now() < tombstone.free_at:
             raise SlugTaken(
                 f"The slug {slug!r} was a purged tenant's and is free from {tombstone.free_at:%Y-%m-%d} on: "
                 "until then browsers may hold its cookies."

@@ -55,8 +55,8 @@ class Tenancy:
         self.registry = registry
         self.master_keys = master_keys
         self.history = history
-        self.resolver = Resolver(registry, settings.domain)
         self.generation = Generation(registry)
+        self.resolver = Resolver(registry, settings.domain, self.generation)
         self.keyrings = Keyrings(registry, master_keys, self.generation)
         self.servers = Servers(registry, self.keys_of, self._serving_share if serving else _operators_share)
         self.databases = Databases(settings, schema.head(history), self.servers)
@@ -64,7 +64,7 @@ class Tenancy:
         # What operators' commands opened in this tenancy's name, closed with it.
         self.opened = ExitStack()
         if store := open_store(settings):
-            self._connect_wakeups(Wakeups(store, self._look_again), serving)
+            self._connect_wakeups(Wakeups(store, self.generation.forget), serving)
         # The platform's key proves at start that the master key is the one this home was made with.
         self.platform_keys = self.keyrings.of(PLATFORM)
         self.operator_journal = Journal(operator_event_table, operator_event_head_table, self.platform_keys)
@@ -106,10 +106,15 @@ class Tenancy:
 
     @contextmanager
     def open_db(self, tenant: Tenant, *, writing: bool = False) -> Iterator[TenantSession]:
-        """Yield a ``db`` on a tenant's database, its keys in ``db.info["keys"]``."""
+        """Yield a ``db`` on a tenant's database; ``db.info`` has its ``keys``, and its ``origin``, for links to it."""
         with self.databases.open(tenant, writing=writing) as db:
             db.info["keys"] = self.keys_of(tenant)
+            db.info["origin"] = self.origin_of(tenant)
             yield db
+
+    def origin_of(self, tenant: Tenant) -> str:
+        """Return where browsers find a tenant: scheme, host and port."""
+        return self.settings.origin(self.settings.host_of(tenant.slug))
 
     def files_of(self, tenant: Tenant) -> Files:
         """Return a tenant's own files."""
@@ -128,10 +133,6 @@ class Tenancy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _look_again(self) -> None:
-        self.generation.forget()
-        self.resolver.look_again()
 
     def _connect_wakeups(self, wakeups: Wakeups, serving: bool) -> None:
         self.opened.callback(wakeups.close)

@@ -43,6 +43,9 @@ class State(StrEnum):
     PURGED = "purged"
 
 
+WITH_DATA = frozenset({State.ACTIVE, State.SUSPENDED, State.CLOSED})
+"""States in which a tenant has a database and files, all of them: those of any other are half made or half gone."""
+
 _TRANSITIONS = {
     State.PROVISIONING: {State.ACTIVE},
     State.ACTIVE: {State.SUSPENDED, State.CLOSED},

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from tenants.errors import IllegalTransition
+from tenants.moments import now
 from tenants.registry_tables import unfinished_table
 
 
@@ -37,7 +38,7 @@ def begin(connection: Connection, tenant_uuid: UUID, verb: str, step: str, **det
     """
     found = find(connection, tenant_uuid)
     if found is None:
-        found = Unfinished(tenant_uuid, verb, step, details, datetime.now(UTC).replace(tzinfo=None))
+        found = Unfinished(tenant_uuid, verb, step, details, now())
         values = {"tenant_uuid": tenant_uuid, "verb": verb, "step": step, "begun_at": found.begun_at}
         connection.execute(insert(unfinished_table).values(**values, details=json.dumps(details)))
     elif found.verb != verb:

@@ -14,7 +14,6 @@ from werkzeug.test import TestResponse
 
 from extranet.security_log.operations import read_all
 from tenants.journal import Entry
-from tenants.resolver import Resolver
 from tenants.tenant import EMBEDDED
 from tests.platform import Platform
 
@@ -66,9 +65,8 @@ def said(response: TestResponse) -> bytes:
 def sees_every_change(platform: Platform) -> None:
     """Let the application look at the registry before each request, not twice a second."""
     ticks = itertools.count()
-    platform.tenancy.resolver = Resolver(
-        platform.tenancy.registry, platform.settings.domain, clock=lambda: float(next(ticks))
-    )
+    platform.tenancy.generation._clock = lambda: float(next(ticks))
+    platform.tenancy.generation.forget()
 
 
 def dump(platform: Platform, slug: str) -> list[str]:

@@ -12,7 +12,7 @@ import hashlib
 import secrets
 import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tenants.errors import BadArchive, KeyUnavailable
 from tenants.keys import TenantKeys
+from tenants.moments import now
 from tenants.tenant import Tenant
 
 CHUNK = 64 * 1024
@@ -46,8 +47,7 @@ class Header:
     @classmethod
     def new(cls, tenant: Tenant) -> Header:
         """Return the header of a backup that is made now."""
-        now = datetime.now(UTC).replace(tzinfo=None)
-        return cls(uuid4(), tenant.uuid, tenant.key_version, now, secrets.token_bytes(32))
+        return cls(uuid4(), tenant.uuid, tenant.key_version, now(), secrets.token_bytes(32))
 
     @property
     def packed(self) -> bytes:

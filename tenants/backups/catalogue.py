@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from tenants.durable import keep_owner, sync
+from tenants.moments import now
 from tenants.registry import Registry
 from tenants.registry_tables import backup_table
 from tenants.settings import Settings
@@ -23,7 +24,7 @@ SUFFIX = ".extranet-backup"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One backup. ``file`` is relative to the folder of all; ``fault`` is what the last verification found wrong."""
+    """One backup. ``file`` is its name in the tenant's folder; ``fault`` is what the last verification found wrong."""
 
     id: UUID
     tenant_uuid: UUID
@@ -42,20 +43,15 @@ class Catalogue:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry = registry
         self._settings = settings
-        self._folder = settings.home / "backups"
 
     def path_of(self, backup: Backup) -> Path:
         """Return where a backup's archive is."""
-        return self._folder / backup.file
-
-    def name_of(self, path: Path) -> str:
-        """Return what the list calls an archive in its place."""
-        return str(path.relative_to(self._folder))
+        return self._settings.backups_of(backup.tenant_uuid) / backup.file
 
     def make_folder(self, tenant_uuid: UUID) -> Path:
         """Return a tenant's folder, made when it is not there yet, for its owner alone."""
         folder = self._settings.backups_of(tenant_uuid)
-        for made in (self._folder, folder):
+        for made in (folder.parent, folder):
             if not made.exists():
                 made.mkdir(mode=0o700, exist_ok=True)
                 _give_to_owner(made)
@@ -89,7 +85,7 @@ class Catalogue:
 
     def note(self, backup: Backup, fault: str) -> None:
         """Note how a verification ended: well, or with a fault, which also takes an earlier good one back."""
-        verified_at = None if fault else datetime.now(UTC).replace(tzinfo=None)
+        verified_at = None if fault else now()
         change = update(backup_table).where(backup_table.c.id == backup.id)
         with self._registry.writing() as connection:
             connection.execute(change.values(verified_at=verified_at, fault=fault))

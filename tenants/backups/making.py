@@ -14,18 +14,15 @@ from tenants.backups.archive import ChunkWriter, Header
 from tenants.backups.catalogue import SUFFIX, Backup, Catalogue, catalogue_of
 from tenants.backups.entries import Packer
 from tenants.backups.manifest import Manifest, Moment, read_moment
-from tenants.durable import keep_owner, sync
+from tenants.durable import draft_of, sync
 from tenants.errors import BackupFailed, IllegalTransition, WrongStamp
 from tenants.files import NAME
+from tenants.lifecycle.holding import held_tenant
 from tenants.sqlite import check_folder
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant
+from tenants.tenant import WITH_DATA, Tenant
 
-WITHOUT_DATA = frozenset({State.PROVISIONING, State.PURGED})
-"""States in which a tenant has nothing that could be backed up."""
-
-_DRAFT = ".part"
 _LINKS = "files.backup"
 _CHUNK = 1024 * 1024
 
@@ -35,9 +32,7 @@ def back_up(tenancy: Tenancy, slug: str, keep: int | None = None) -> tuple[Backu
 
     Raises NoSuchTenant, Busy, and what ``make_backup`` raises.
     """
-    tenancy.registry.by_slug(slug)
-    with tenancy.locks.hold(slug):
-        tenant = tenancy.registry.by_slug(slug)
+    with held_tenant(tenancy, slug) as tenant:
         backup = make_backup(tenancy, tenant)
         return backup, catalogue_of(tenancy).prune(tenant.uuid, keep) if keep is not None else []
 
@@ -52,7 +47,7 @@ def make_backup(tenancy: Tenancy, tenant: Tenant) -> Backup:
 
 def make(tenancy: Tenancy, tenant: Tenant) -> tuple[Backup, Moment]:
     """Do as ``make_backup``, and also return what the database was found to be."""
-    if tenant.state in WITHOUT_DATA:
+    if tenant.state not in WITH_DATA:
         raise IllegalTransition(f"{tenant.slug} is {tenant.state}: there is nothing to back up.")
     header, catalogue = Header.new(tenant), catalogue_of(tenancy)
     path = tenancy.settings.backups_of(tenant.uuid) / f"{header.made_at:%Y%m%dT%H%M%SZ}-{header.id.hex[:12]}{SUFFIX}"
@@ -74,7 +69,7 @@ def _write(tenancy: Tenancy, tenant: Tenant, header: Header, catalogue: Catalogu
     backup = Backup(
         id=header.id,
         tenant_uuid=tenant.uuid,
-        file=catalogue.name_of(path),
+        file=path.name,
         digest=chunks.digest,
         bytes=chunks.length,
         schema_version=moment.schema_version,
@@ -146,18 +141,9 @@ def _link(file: Path, link: Path) -> None:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[BinaryIO]:
-    for left in path.parent.glob(f"*{_DRAFT}"):
+    # Of a backup that was killed, as above.
+    for left in path.parent.glob("*.part"):
         left.unlink()
-    draft = path.with_name(f"{path.name}{_DRAFT}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            keep_owner(descriptor, os.stat(path.parent))
-            os.fsync(file.fileno())
-        draft.rename(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with draft_of(path, os.stat(path.parent)) as file:
+        yield file
     sync(path.parent)

@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData, func, inspect, select, table, text
+from sqlalchemy import Connection, MetaData, func, inspect, select, table
 
+from tenants import schema
 from tenants.backups.entries import Content
 from tenants.errors import BadArchive
 from tenants.journal import Journal
@@ -64,7 +65,7 @@ def read_moment(connection: Connection, keys: TenantKeys) -> Moment:
     names = sorted(inspect(connection).get_table_names())
     return Moment(
         stamps=[str(uuid) for uuid in connection.execute(select(stamp_table.c.tenant_uuid)).scalars()],
-        schema_version=int(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()),
+        schema_version=schema.version_of(connection),
         rows={name: connection.execute(select(func.count()).select_from(table(name))).scalar_one() for name in names},
         journals={name: journal.head(connection) for name, journal in _journals(names, keys).items()},
     )

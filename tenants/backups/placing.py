@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import BinaryIO
 
 from tenants.backups.contents import file_digests
 from tenants.backups.manifest import Manifest
-from tenants.durable import keep_owner, sync
+from tenants.durable import draft_of, sync
 from tenants.errors import NoSuchFile
 from tenants.tenancy import Tenancy
 from tenants.tenant import Tenant
@@ -35,16 +34,8 @@ class Placing:
         self._named.add(name)
         if self._is_there(name):
             return
-        draft = self._folder / f"{name}.{secrets.token_hex(8)}.part"
-        try:
-            with open(draft, "xb") as target:
-                shutil.copyfileobj(source, target, _CHUNK)
-                target.flush()
-                keep_owner(target.fileno(), os.stat(self._folder))
-                os.fsync(target.fileno())
-            draft.replace(self._folder / name)
-        finally:
-            draft.unlink(missing_ok=True)
+        with draft_of(self._folder / name, os.stat(self._folder)) as target:
+            shutil.copyfileobj(source, target, _CHUNK)
 
     def finish(self) -> list[str]:
         """Make it durable; return the names of the files that the backup has none of."""

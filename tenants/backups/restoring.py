@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from tenants import schema, unfinished
 from tenants.backups.archive import Header, read_header
 from tenants.backups.making import make
 from tenants.backups.manifest import Head, Manifest
 from tenants.backups.staging import Prepare, Return, put_missing_back, stage
 from tenants.backups.verifying import Chosen, choose, examine, is_named, open_archive, refuse_lost
-from tenants.errors import BadArchive, IllegalTransition, ServerUnusable, TenantUnavailable
-from tenants.lifecycle.holding import held_tenant
+from tenants.errors import BadArchive, BrokenJournal, IllegalTransition, ServerUnusable, TenantUnavailable
+from tenants.faults import fault_of
+from tenants.lifecycle.holding import begun_before, held_tenant
 from tenants.lifecycle.states import refuse_unless
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant
+from tenants.tenant import WITH_DATA, Tenant
 from tenants.unfinished import Unfinished
 
 _VERB = "restore"
@@ -60,21 +63,24 @@ def restore_tenant(
     """
     refuse_lost(tenancy, path)
     with held_tenant(tenancy, slug) as tenant:
-        begun = _find(tenancy, tenant)
+        begun = begun_before(tenancy, tenant, _VERB)
         if begun is not None and begun.step == _SWAPPING:
             _refuse_another(begun, backup_id, path)
-            return _take_place(tenancy, tenant, begun)
+            return _go_on(tenancy, tenant, begun)
         chosen = choose_again(tenancy, tenant, backup_id, path)
         with examined(tenancy, tenant, chosen) as (source, header, manifest):
+            there = tenancy.files_of(tenant).names()
             begun = _begin(tenancy, tenant, chosen, header)
-            with _undone_on_failure(tenancy, tenant):
+            with _undone_on_failure(tenancy, tenant, begun):
                 back_to = Return(header, manifest, *_leave(tenancy, tenant, damaged))
                 surplus = stage(tenancy, tenant, source, back_to, prepare)
                 begun = _advance(tenancy, begun, back_to.safety)
             restored = _take_place(tenancy, tenant, begun)
             put_missing_back(tenancy, tenant, source, back_to)
-        # No row names them any more, so nobody could find them to erase them. In that backup they are kept.
-        for name in surplus if back_to.safety else ():
+        _end(tenancy, tenant)
+        # No row names them any more, so nobody could find them to erase them. In that backup they are kept, which one
+        # that has come since it was made is not.
+        for name in set(surplus).intersection(there) if back_to.safety else ():
             tenancy.files_of(tenant).remove(name)
         return restored
 
@@ -91,7 +97,7 @@ def rehearse(tenancy: Tenancy, slug: str, *, backup_id: str = "", path: Path | N
 
 def choose_again(tenancy: Tenancy, tenant: Tenant, backup_id: str, path: Path | None) -> Chosen:
     """Do as ``choose`` does, but mean the archive of a restore that was cut short rather than the newest."""
-    begun = _find(tenancy, tenant)
+    begun = begun_before(tenancy, tenant, _VERB)
     if begun is not None and not backup_id and path is None:
         path = Path(begun.details["path"])
     return choose(tenancy, tenant, backup_id, path)
@@ -100,7 +106,7 @@ def choose_again(tenancy: Tenancy, tenant: Tenant, backup_id: str, path: Path | 
 @contextmanager
 def examined(tenancy: Tenancy, tenant: Tenant, chosen: Chosen) -> Iterator[tuple[BinaryIO, Header, Manifest]]:
     """Yield an archive that holds, and fits; it stays open, so that it is the same one that is restored."""
-    refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+    refuse_unless(tenant, *WITH_DATA)
     with open_archive(chosen.path) as source:
         manifest = examine(tenancy, tenant, source, chosen.digest)
         newest, found = schema.head(tenancy.history), manifest.moment.schema_version
@@ -113,14 +119,37 @@ def examined(tenancy: Tenancy, tenant: Tenant, chosen: Chosen) -> Iterator[tuple
 def _leave(tenancy: Tenancy, tenant: Tenant, damaged: bool) -> tuple[UUID | None, Mapping[str, Head]]:
     try:
         backup, moment = make(tenancy, tenant)
-    except (TenantUnavailable, ServerUnusable) as error:
-        # A database that is gone is the server's word, too.
+    except (TenantUnavailable, ServerUnusable, BrokenJournal, SQLAlchemyError) as error:
+        # A database that is gone is the server's word, too; one whose tables are not as they were, SQLAlchemy's.
         if damaged:
             return None, {}
         raise TenantUnavailable(
-            f"What there is now cannot be backed up first: {error} To replace it all the same, say --damaged."
+            f"What there is now cannot be backed up first: {fault_of(error).rstrip('.')}. "
+            "To replace it all the same, say --damaged."
         ) from error
     return backup.id, moment.journals
+
+
+def _go_on(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Restored:
+    restored = _take_place(tenancy, tenant, begun)
+    try:
+        _look_for_files(tenancy, tenant, restored, Path(begun.details["path"]))
+    except BadArchive as error:
+        # One that is gone stays gone, and must not keep every other command from this tenant.
+        _end(tenancy, tenant)
+        raise BadArchive(
+            f"{tenant.slug} is restored, but whether all its files are there is not known: {error}"
+        ) from error
+    _end(tenancy, tenant)
+    return restored
+
+
+def _look_for_files(tenancy: Tenancy, tenant: Tenant, restored: Restored, path: Path) -> None:
+    # Until now people worked with the rows of before: whoever replaced a picture has removed the one that is missing.
+    with examined(tenancy, tenant, choose(tenancy, tenant, path=path)) as (source, header, manifest):
+        if header.id != restored.backup_id:
+            raise BadArchive(f"{path} is another backup now.")
+        put_missing_back(tenancy, tenant, source, Return(header, manifest))
 
 
 def _take_place(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Restored:
@@ -130,7 +159,6 @@ def _take_place(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Restored
         tenant = tenancy.registry.raise_epoch(tenant)
     store.swap(tenant)
     tenancy.databases.forget(tenant)
-    _end(tenancy, tenant)
     safety = begun.details["safety"]
     made_at = datetime.fromisoformat(begun.details["made_at"])
     return Restored(tenant, UUID(begun.details["backup"]), made_at, UUID(safety) if safety else None)
@@ -142,14 +170,6 @@ def _refuse_another(begun: Unfinished, backup_id: str, path: Path | None) -> Non
         raise IllegalTransition(
             f"The restore of backup {begun.details['backup']} was cut short at its last step: run that again first."
         )
-
-
-def _find(tenancy: Tenancy, tenant: Tenant) -> Unfinished | None:
-    with tenancy.registry.engine.connect() as connection:
-        found = unfinished.find(connection, tenant.uuid)
-    if found is not None and found.verb != _VERB:
-        raise IllegalTransition(f"There is an unfinished {found.verb} of {tenant.slug}: run that again first.")
-    return found
 
 
 def _begin(tenancy: Tenancy, tenant: Tenant, chosen: Chosen, header: Header) -> Unfinished:
@@ -175,10 +195,13 @@ def _end(tenancy: Tenancy, tenant: Tenant) -> None:
 
 
 @contextmanager
-def _undone_on_failure(tenancy: Tenancy, tenant: Tenant) -> Iterator[None]:
+def _undone_on_failure(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        # An interrupt can come after the last step was noted: without what is ready that would not be true any more.
+        with tenancy.registry.writing() as connection:
+            unfinished.advance(connection, begun, _STAGING)
         store_of(tenancy, tenant.server).aside().destroy(tenant.uuid)
         _end(tenancy, tenant)
         raise

@@ -15,6 +15,7 @@ from tenants.backups.catalogue import Backup, catalogue_of
 from tenants.backups.contents import Contents
 from tenants.backups.manifest import Manifest, Moment, read_moment, verify_journals
 from tenants.errors import BadArchive, BadSeal, BrokenJournal, NoSuchBackup, NoSuchTenant, TenantUnavailable
+from tenants.faults import fault_of
 from tenants.files import PURPOSE
 from tenants.keys import TenantKeys
 from tenants.registry_tables import tombstone_table
@@ -162,7 +163,7 @@ def _look_at(store: Store, dump: BinaryIO, tenant: Tenant, keys: TenantKeys) -> 
     except BrokenJournal as error:
         raise BadArchive(f"A journal in this backup is broken at entry {error.sequence}: {error.why}.") from error
     except (TenantUnavailable, DatabaseError) as error:
-        raise BadArchive(f"The database in this backup cannot be restored: {error}") from error
+        raise BadArchive(f"The database in this backup cannot be restored: {fault_of(error)}") from error
     return moment
 
 

@@ -6,7 +6,6 @@ journal.py    runs and their steps, in the registry
 migration.py  one tenant brought to another schema
 crew.py       the processes that do it
 run.py        canary, waves, threshold; taken up again after a crash
-faults.py     what may be told of an error
 
 A run holds the fleet's lock, and each process the lock of the tenant it is at. Whatever is killed, the tenant's one
 transaction is rolled back and its row says where to go on.

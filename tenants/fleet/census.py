@@ -10,9 +10,7 @@ from tenants import schema
 from tenants.errors import TenancyError
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
-from tenants.tenant import EMBEDDED, State, Tenant
-
-_WITH_A_DATABASE = frozenset({State.ACTIVE, State.SUSPENDED, State.CLOSED})
+from tenants.tenant import EMBEDDED, WITH_DATA, State, Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def take_census(tenancy: Tenancy) -> Census:
     """Ask the registry once and every store once. Never in a process that has an embedded tenant's database open."""
     tenants = tenancy.registry.all()
     census = Census(schema.head(tenancy.history), [], {}, [], {})
-    census.tenants.extend(tenant for tenant in tenants if tenant.state in _WITH_A_DATABASE)
+    census.tenants.extend(tenant for tenant in tenants if tenant.state in WITH_DATA)
     expected = {tenant.uuid: tenant.server for tenant in tenants if tenant.state is not State.PURGED}
     for server in [EMBEDDED, *(server.name for server in tenancy.servers.all())]:
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, func, insert, select, update
 
+from tenants.moments import now
 from tenants.registry import Registry
 from tenants.registry_tables import fleet_run_table, fleet_step_table
 
@@ -86,7 +87,7 @@ class RunJournal:
         """Write down a run with all its steps before the first of them is taken."""
         values = {"verb": self._verb, "plan": json.dumps(plan), "started_by": started_by}
         with self._registry.writing() as connection:
-            begun = insert(fleet_run_table).values(state=RunState.RUNNING, started_at=_now(), **values)
+            begun = insert(fleet_run_table).values(state=RunState.RUNNING, started_at=now(), **values)
             run = _run(connection.execute(begun.returning(fleet_run_table)).one())
             if rows := [{"run_id": run.id, **_values(step)} for step in steps]:
                 connection.execute(insert(fleet_step_table), rows)
@@ -118,7 +119,7 @@ class RunJournal:
     def settle(self, run: Run, state: RunState) -> Run:
         """Note what became of a run, and return it; one that is taken up again has not ended."""
         change = update(fleet_run_table).where(fleet_run_table.c.id == run.id).returning(fleet_run_table)
-        ended = None if state is RunState.RUNNING else _now()
+        ended = None if state is RunState.RUNNING else now()
         with self._registry.writing() as connection:
             return _run(connection.execute(change.values(state=state, ended_at=ended)).one())
 
@@ -151,7 +152,3 @@ def _run(row: Row[Any]) -> Run:
 def _read_step(row: Row[Any]) -> Step:
     values = {name: getattr(row, name) for name in Step.__slots__}
     return Step(**{**values, "state": StepState(row.state)})
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from tenants import schema, unfinished
 from tenants.errors import Busy, NoSuchTenant
-from tenants.fleet.faults import fault_of
+from tenants.faults import fault_of
 from tenants.fleet.journal import Report, StepState
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant
+from tenants.tenant import WITH_DATA, Tenant
 
 Snapshot = Callable[[Tenancy, Tenant], object]
 """Keeps a tenant as it is before its migration. A function of a module: other processes find it by its name."""
@@ -49,7 +47,7 @@ def _migrate(tenancy: Tenancy, known: Tenant, snapshot: Snapshot | None) -> int 
         if snapshot is not None:
             snapshot(tenancy, tenant)
         with store_of(tenancy, tenant.server).changing_schema(tenant) as connection:
-            found = _version(connection)
+            found = schema.version_of(connection)
             if found >= schema.head(tenancy.history):
                 return None
             schema.upgrade(connection, tenancy.history)
@@ -61,7 +59,7 @@ def _held(tenancy: Tenancy, known: Tenant) -> Iterator[Tenant]:
     """Hold the tenant's lock, and yield it as it is now; raise _Skipped when there is nothing to migrate."""
     with ExitStack() as stack:
         tenant = _lock(stack, tenancy, known)
-        if tenant.state in {State.PROVISIONING, State.PURGED}:
+        if tenant.state not in WITH_DATA:
             raise _Skipped(f"It is {tenant.state}.")
         with tenancy.registry.engine.connect() as connection:
             begun = unfinished.find(connection, tenant.uuid)
@@ -93,7 +91,3 @@ def _as_it_is(tenancy: Tenancy, uuid: UUID) -> Tenant:
         return tenancy.registry.by_uuid(uuid)
     except NoSuchTenant as error:
         raise _Skipped("It is no longer in the registry.") from error
-
-
-def _version(connection: Connection) -> int:
-    return int(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())

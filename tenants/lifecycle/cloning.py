@@ -22,7 +22,7 @@ from tenants.lifecycle.telling import Tell
 from tenants.stamp import stamp_table
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant, parse_slug
+from tenants.tenant import WITH_DATA, Tenant, parse_slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ClonePlan:
 def plan_clone(tenancy: Tenancy, slug: str, new: NewTenant) -> ClonePlan:
     """Return what cloning a tenant would do, and change nothing; raise what keeps it from being done."""
     with held_tenant(tenancy, slug) as tenant:
-        refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+        refuse_unless(tenant, *WITH_DATA)
         refuse_taken(tenancy, parse_slug(new.slug))
         store_of(tenancy, new.server)
         with store_of(tenancy, tenant.server).reading(tenant) as rows:
@@ -73,7 +73,7 @@ def clone_tenant(
     Raises what ``create_tenant`` raises, and IllegalTransition, BrokenJournal, CopyFailed, SchemaBehind.
     """
     with held_tenant(tenancy, slug) as tenant:
-        refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+        refuse_unless(tenant, *WITH_DATA)
         refuse_taken(tenancy, parse_slug(new.slug))
         with store_of(tenancy, tenant.server).reading(tenant) as rows:
             files = _in_two_looks(tenancy.files_of(tenant), rows)

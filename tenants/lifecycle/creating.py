@@ -59,6 +59,7 @@ def make_tenant(tenancy: Tenancy, new: NewTenant, fill: Callable[[TenantSession]
             store.create(tenant)
             with store.filling(tenant) as db:
                 db.info["keys"] = tenancy.keys_of(tenant)
+                db.info["origin"] = tenancy.origin_of(tenant)
                 filled = fill(db)
             _forget_note(tenancy, tenant)
             return tenancy.registry.move_to(tenant, State.ACTIVE), filled

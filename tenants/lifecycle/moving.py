@@ -20,7 +20,7 @@ from tenants.lifecycle.telling import Tell
 from tenants.stores import store_of
 from tenants.stores.store import Store
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant
+from tenants.tenant import WITH_DATA, Tenant
 from tenants.unfinished import Unfinished
 
 _VERB = "move"
@@ -46,7 +46,7 @@ class _Move:
 def plan_move(tenancy: Tenancy, slug: str, to: str) -> MovePlan:
     """Return what moving a tenant would do, and change nothing; raise what keeps it from being moved."""
     with held_tenant(tenancy, slug) as tenant:
-        refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+        refuse_unless(tenant, *WITH_DATA)
         _found(tenancy, tenant, to)
         store_of(tenancy, to)
         origin = store_of(tenancy, tenant.server)
@@ -66,7 +66,7 @@ def move_tenant(
     the tenant where it was.
     """
     with held_tenant(tenancy, slug) as tenant:
-        refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+        refuse_unless(tenant, *WITH_DATA)
         found = _found(tenancy, tenant, to)
         if found is None and tenant.server == to:
             return tenant

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tenants.errors import IllegalTransition, NoSuchTenant, TenantUnavailable
 from tenants.lifecycle.holding import begun_before, held_tenant
 from tenants.lifecycle.left import all_stores, folders_of, what_is_left
 from tenants.lifecycle.states import refuse_unless
+from tenants.moments import now
 from tenants.registry_database import forget_deleted
 from tenants.registry_tables import (
     backup_table,
@@ -98,7 +99,7 @@ def purge_tenant(tenancy: Tenancy, slug: str, *, at_once: bool = False) -> Tombs
 def _begin(tenancy: Tenancy, tenant: Tenant, at_once: bool) -> None:
     refuse_unless(tenant, State.CLOSED, State.PURGED)
     due = _due(tenancy, tenant)
-    if tenant.state is State.CLOSED and not at_once and datetime.now(UTC).replace(tzinfo=None) < due:
+    if tenant.state is State.CLOSED and not at_once and now() < due:
         closed = f"{due - GRACE:%Y-%m-%d}"
         raise IllegalTransition(f"{tenant.slug} was closed on {closed}: it can be purged from {due:%Y-%m-%d} on.")
     begun_before(tenancy, tenant, _VERB)

@@ -6,7 +6,7 @@ from tenants.errors import IllegalTransition
 from tenants.lifecycle.holding import held_tenant
 from tenants.lifecycle.telling import Tell, tell_people
 from tenants.tenancy import Tenancy
-from tenants.tenant import State, Tenant
+from tenants.tenant import WITH_DATA, State, Tenant
 
 _WHY_NOT = {
     State.PROVISIONING: "was never finished: run tenant create {0} again.",
@@ -40,7 +40,7 @@ def close_tenant(tenancy: Tenancy, slug: str, tell: Tell | None = None) -> Tenan
     Raises IllegalTransition and Busy.
     """
     with held_tenant(tenancy, slug) as tenant:
-        refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
+        refuse_unless(tenant, *WITH_DATA)
         if tenant.state is not State.CLOSED:
             tell_people(tenancy, tenant, tell, {"was": tenant.state})
         return _move(tenancy, tenant, State.CLOSED)

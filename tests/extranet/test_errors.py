@@ -37,6 +37,7 @@ ERRORS: list[tuple[BaseException, int]] = [
     (tenancy.TenantSuspended(SECRET), 503),
     (tenancy.TenantClosed(SECRET), 410),
     (tenancy.TenantUnavailable(SECRET), 503),
+    (tenancy.Unreachable(SECRET), 503),
     (tenancy.WrongStamp(SECRET), 503),
     (tenancy.SchemaBehind(SECRET), 503),
     (tenancy.KeyUnavailable(SECRET), 503),
@@ -92,11 +93,42 @@ def test_every_error_has_its_status_and_no_page_tells_why(
         if not isinstance(error, tenancy.TenantSuspended):
             (cause,) = [line for line in written if line["event"] in {"failed", "refused"}]
             assert cause["id"] == reference
-            assert type(error).__name__ in cause["exception"]
+            assert type(error).__name__ in cause.get("exception", cause.get("error"))
     if status == 503:
         assert int(response.headers["Retry-After"]) > 0
     if status == 429:
         assert response.headers["Retry-After"] == "77"
+
+
+@pytest.mark.parametrize("outage", [tenancy.Unreachable, tenancy.SchemaBehind])
+def test_an_outage_is_one_warning_a_request_that_says_why_without_a_traceback(
+    platform: Platform, lines: io.StringIO, outage: type[tenancy.TenancyError]
+) -> None:
+    def fail() -> str:
+        raise outage("The server cannot be reached.") from OSError("the cause")
+
+    platform.app.add_url_rule("/out", "out", fail)
+    browser = platform.signed_in()
+    lines.truncate(0)
+    answers = [browser.get("/out") for _ in range(3)]
+    written = [json.loads(line) for line in lines.getvalue().strip("\x00").splitlines()]
+    told = [line for line in written if line["event"] != "request"]
+    assert [line["id"] for line in told] == [answer.headers["X-Request-Id"] for answer in answers]
+    for line in told:
+        assert {"event", "id", "error", "reason", "level", "timestamp"} == set(line)
+        assert (line["event"], line["level"], line["error"]) == ("refused", "warning", outage.__name__)
+        assert line["reason"] == "The server cannot be reached."
+
+
+@pytest.mark.parametrize("unexpected", [tenancy.TenantUnavailable, tenancy.WrongStamp, tenancy.KeyUnavailable])
+def test_what_nobody_expects_of_a_database_is_an_error_with_its_traceback(
+    platform: Platform, lines: io.StringIO, unexpected: type[tenancy.TenancyError]
+) -> None:
+    break_view(platform, unexpected("It was altered."))
+    platform.signed_in().get("/break")
+    (cause,) = [line for line in map(json.loads, lines.getvalue().splitlines()) if line["event"] == "refused"]
+    assert cause["level"] == "error"
+    assert "test_errors.py" in cause["exception"]
 
 
 def test_every_error_there_is_has_been_thought_of() -> None:
@@ -245,7 +277,7 @@ def test_an_unknown_host_is_told_nothing_of_who_exists(platform: Platform) -> No
 
 def test_a_suspended_a_closed_and_a_moved_extranet_say_so(platform: Platform) -> None:
     def again() -> None:
-        platform.tenancy.resolver._checked_at = float("-inf")
+        platform.tenancy.generation.forget()
 
     browser = platform.browser("globex")
     registry = platform.tenancy.registry

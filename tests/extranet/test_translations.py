@@ -419,7 +419,7 @@ def test_the_command_line_speaks_english_wherever_it_runs(platform: Platform, mo
 def _in_state(platform: Platform, state: State, reader: Browser) -> TestResponse:
     platform.tenancy.registry.move_to(platform.tenant("acme"), state)
     # As if half a second had passed.
-    platform.tenancy.resolver._checked_at = float("-inf")
+    platform.tenancy.generation.forget()
     return reader.get("/")
 
 

@@ -52,7 +52,7 @@ def platform(home: Path) -> Iterator[Platform]:
 
 def seen_at_once(platform: Platform) -> None:
     """As if half a second had passed."""
-    platform.tenancy.resolver.look_again()
+    platform.tenancy.generation.forget()
     platform.tenancy.generation.forget()
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 
 from extranet.models import Base
 from tenants import lifecycle, rotation, schema, unfinished
@@ -334,6 +334,46 @@ def test_a_file_that_is_removed_while_the_rows_are_replaced_is_put_back(tenancy:
     assert files.read(name) == b"replaced just now"
 
 
+def _no_head(tenancy: Tenancy, acme: Tenant) -> None:
+    with tenancy.open_db(acme, writing=True) as db:
+        db.execute(text("DELETE FROM security_event_head"))
+        db.commit()
+
+
+def _no_version(tenancy: Tenancy, acme: Tenant) -> None:
+    with store_of(tenancy, acme.server).changing_schema(acme) as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+
+
+@pytest.mark.parametrize("damage", [_no_head, _no_version])
+@both
+def test_whatever_became_of_the_rows_they_are_restored(
+    tenancy: Tenancy, acme: Tenant, damage: Callable[[Tenancy, Tenant], None]
+) -> None:
+    backup = backed_up(tenancy)
+    damage(tenancy, acme)
+    with pytest.raises(TenantUnavailable, match="say --damaged"):
+        restored(tenancy, backup_id=backup.id.hex)
+    restored(tenancy, backup_id=backup.id.hex, damaged=True)
+    assert notes(tenancy, "acme") == [*BEFORE, RESTORED]
+
+
+def test_a_file_that_comes_after_the_backup_of_what_there_is_stays(tenancy: Tenancy, acme: Tenant) -> None:
+    files = tenancy.files_of(acme)
+    backup = backed_up(tenancy)
+    kept = files.store(b"in that backup")
+    come: list[str] = []
+    real = restoring.stage
+
+    def stage(*arguments: Any) -> Any:
+        come.append(files.store(b"in no backup"))
+        return real(*arguments)
+
+    with patch.object(restoring, "stage", stage):
+        restored(tenancy, backup_id=backup.id.hex)
+    assert (kept in files.names(), files.read(come[0])) == (False, b"in no backup")
+
+
 # -- nothing comes back --
 
 
@@ -522,6 +562,66 @@ def test_a_restore_that_was_killed_goes_on_where_it_was(settings: Settings, step
             assert unfinished.find_all(connection) == []
         write(tenancy, "acme", "three")
         verify_backup(tenancy, "acme")
+
+
+def test_a_restore_that_fails_at_its_last_step_and_is_killed_while_it_is_undone_is_not_taken_for_done(
+    settings: Settings,
+) -> None:
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        backup = backed_up(tenancy)
+    real = restoring._advance
+
+    def interrupted(*arguments: Any) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with patch.object(restoring, "_advance", interrupted):
+        assert cut_short(settings, (restoring, "_end", 1), backup)
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        restored(tenancy, backup_id=backup.id.hex)
+        assert notes(tenancy, "acme") == [*BEFORE, RESTORED]
+
+
+@pytest.mark.parametrize("step", [(Registry, "raise_epoch", 1), (restoring, "put_missing_back", 1)])
+def test_a_file_that_is_removed_before_a_restore_goes_on_is_put_back(
+    settings: Settings, step: tuple[Any, str, int]
+) -> None:
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        name = tenancy.files_of(tenancy.registry.by_slug("acme")).store(b"picture")
+        backup = backed_up(tenancy)
+    assert cut_short(settings, step, backup)
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        files = tenancy.files_of(tenancy.registry.by_slug("acme"))
+        # Who did it saw rows that name another one, or none.
+        files.remove(name)
+        assert restored(tenancy).backup_id == backup.id
+        assert files.read(name) == b"picture"
+
+
+def _no_more(_other: Path, archive: Path) -> str:
+    archive.unlink()
+    return "cannot be read"
+
+
+def _another(other: Path, archive: Path) -> str:
+    other.replace(archive)
+    return "is another backup now"
+
+
+@pytest.mark.parametrize("lose", [_no_more, _another])
+def test_a_restore_whose_archive_is_gone_ends_all_the_same_and_says_so(
+    settings: Settings, lose: Callable[[Path, Path], str]
+) -> None:
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        other, backup = path_of(tenancy, backed_up(tenancy)), make_backup(tenancy, tenancy.registry.by_slug("acme"))
+    assert cut_short(settings, (Registry, "raise_epoch", 1), backup)
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        said = lose(other, path_of(tenancy, backup))
+        with pytest.raises(BadArchive, match=f"acme is restored, but whether all its files are .* known: .*{said}"):
+            restored(tenancy)
+        assert notes(tenancy, "acme") == [*BEFORE, RESTORED, "two"]
+        with tenancy.registry.engine.connect() as connection:
+            assert unfinished.find_all(connection) == []
 
 
 def test_a_restore_that_was_cut_short_goes_on_with_the_same_archive(settings: Settings) -> None:

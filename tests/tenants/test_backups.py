@@ -467,7 +467,7 @@ def test_a_killed_backup_leaves_nothing_once_the_next_is_made(settings: Settings
     steps: dict[str, tuple[Any, str]] = {
         "dump": (making, "read_moment"),
         "files": (shutil, "copyfileobj"),
-        "rename": (Path, "rename"),
+        "rename": (Path, "replace"),
         "list": (making.Catalogue, "add"),
     }
 

@@ -58,10 +58,10 @@ def test_no_old_cookie_opens_a_reopened_tenant(platform: Platform, suspended_fir
     if suspended_first:
         lifecycle.suspend_tenant(tenancy, "acme")
     lifecycle.close_tenant(tenancy, "acme")
-    tenancy.resolver.look_again()
+    tenancy.generation.forget()
     assert anna.get("/").status_code == 410
     lifecycle.reopen_tenant(tenancy, "acme")
-    tenancy.resolver.look_again()
+    tenancy.generation.forget()
     assert anna.get("/").status_code == 303
     assert platform.signed_in("acme").get("/").status_code == 200
     assert neighbour.get("/").status_code == 200

@@ -6,15 +6,17 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from tenants import lifecycle, schema
-from tenants.databases import Databases, TenantSession, tenant_of
+from tenants.databases import Databases, TenantSession, _Slot, tenant_of
 from tenants.errors import NoTenant, ReadOnlyDatabase, SchemaBehind, TenantUnavailable, WrongStamp, WrongTenant
 from tenants.settings import Settings
+from tenants.sqlite import make_engine
 from tenants.tenancy import Tenancy
 from tenants.tenant import Tenant
 from tests.tenants.world import HISTORY, Note, note, open_files_under, prepare
@@ -234,6 +236,28 @@ def test_a_tenant_on_a_server_nobody_knows_is_unavailable(tenancy: Tenancy, sett
     with pytest.raises(TenantUnavailable, match="'pg1'"), databases.open(elsewhere):
         pass
     assert len(databases) == 0
+
+
+class OvertakenLock:
+    """A lock after each holder of which somebody with an older record of a tenant comes first."""
+
+    def __init__(self, databases: Databases, tenant: Tenant, stale: Any) -> None:
+        self._lock = databases._lock
+        self._come = lambda: databases._slots.setdefault(tenant.uuid, stale)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._come()
+        self._lock.release()
+
+
+def test_nobody_is_given_the_engine_of_where_the_tenant_was(tenancy: Tenancy, acme: Tenant, tmp_path: Path) -> None:
+    databases = tenancy.databases
+    engine = make_engine(tmp_path / "left", 0, lambda _connection: None)
+    databases._lock = OvertakenLock(databases, acme, _Slot("where it was", engine, engine))  # type: ignore[assignment]
+    assert text_of(databases, acme) == "hello acme"
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tenants import unfinished
 from tenants.errors import TenantUnavailable
+from tenants.faults import fault_of
 from tenants.fleet import migration
-from tenants.fleet.faults import fault_of
 from tenants.fleet.journal import Report, StepState
 from tenants.fleet.migration import migrate_tenant
 from tenants.registry_tables import tenant_table

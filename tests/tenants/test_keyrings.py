@@ -92,6 +92,24 @@ def test_an_answer_that_was_long_under_way_is_old_when_it_comes(
     assert asked == ["generation"] * 2
 
 
+def test_an_answer_from_before_a_change_is_forgotten_although_it_comes_after_it(
+    generation: Generation, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = tenancy.registry.generation
+
+    def overtaken() -> int:
+        number = asking()
+        monkeypatch.undo()
+        with tenancy.registry.changing():
+            pass
+        generation.forget()
+        return number
+
+    monkeypatch.setattr(tenancy.registry, "generation", overtaken)
+    before = generation.number()
+    assert generation.number() == before + 1
+
+
 def test_what_a_process_changed_itself_it_knows_at_once(generation: Generation, tenancy: Tenancy) -> None:
     before = generation.number()
     with tenancy.registry.changing():

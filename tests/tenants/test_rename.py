@@ -23,7 +23,7 @@ from tests.tenants.world import HISTORY, killed_in_child
 
 def rename(platform: Platform, slug: str, new_slug: str) -> None:
     lifecycle.rename_tenant(platform.tenancy, slug, new_slug)
-    platform.tenancy.resolver.look_again()
+    platform.tenancy.generation.forget()
 
 
 def test_a_cookie_that_was_good_at_the_old_host_is_good_at_the_new_one(platform: Platform) -> None:

@@ -16,6 +16,7 @@ from tenants.errors import (
     TenantUnavailable,
     UnknownHost,
 )
+from tenants.generation import Generation
 from tenants.registry import Registry
 from tenants.registry_database import registry_file
 from tenants.resolver import Resolver
@@ -30,7 +31,7 @@ KEPT_ON = ("sqlite", "postgresql")
 
 @pytest.fixture
 def resolver(tenancy: Tenancy, clock: Clock) -> Resolver:
-    return Resolver(tenancy.registry, "localhost", clock)
+    return Resolver(tenancy.registry, "localhost", Generation(tenancy.registry, clock))
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_changed_tenant_is_refused_within_a_second_by_every_process(
     error: type[TenancyError],
 ) -> None:
     with Tenancy.open(settings, HISTORY) as worker, Tenancy.open(settings, HISTORY) as operator:
-        resolver = Resolver(worker.registry, "localhost", clock)
+        resolver = Resolver(worker.registry, "localhost", Generation(worker.registry, clock))
         resolver.resolve("acme.localhost")
         resolver.resolve("globex.localhost")
         change(operator, acme)
@@ -215,7 +216,7 @@ class OvertakenRegistry(Registry):
 
 def test_an_answer_overtaken_by_a_change_is_not_remembered(tenancy: Tenancy, clock: Clock) -> None:
     registry = OvertakenRegistry(tenancy.registry.engine)
-    resolver = Resolver(registry, "localhost", clock)
+    resolver = Resolver(registry, "localhost", Generation(registry, clock))
 
     def suspend_and_refresh() -> None:
         lifecycle.suspend_tenant(tenancy, "acme")

@@ -75,7 +75,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def unsafe_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the look at every half second away: what is seen now is seen because somebody said so."""
-    monkeypatch.setattr("tenants.resolver._RECHECK_SECONDS", 3600.0)
+    monkeypatch.setattr("tenants.generation.RECHECK_SECONDS", 3600.0)
 
 
 def with_redis(settings: Settings, server: Redis, password_file: Path) -> Settings:
@@ -125,7 +125,7 @@ def test_a_change_is_seen_by_who_listens_and_only_there(shared: Settings, settin
 def test_a_change_is_seen_after_the_store_was_restarted(shared: Settings, redis_server: Redis) -> None:
     with Tenancy.open(shared, HISTORY, serving=True) as serving, Tenancy.open(shared, HISTORY) as operator:
         assert not is_suspended(serving)
-        until(lambda: serving.resolver._checked_at < 0, "Nobody listens.")
+        until(lambda: serving.generation._answer[0] < 0, "Nobody listens.")
         assert not is_suspended(serving)
         redis_server.stop()
         # Nobody hears this; it is seen when there is somebody to listen to again.
@@ -141,7 +141,7 @@ def test_a_child_process_listens_for_itself(shared: Settings) -> None:
         assert not is_suspended(serving)
 
         def in_child() -> bool:
-            serving.resolver.look_again()
+            serving.generation.forget()
             assert not is_suspended(serving)
             lifecycle.suspend_tenant(operator, "acme")
             until(lambda: is_suspended(serving), "The child is deaf.")

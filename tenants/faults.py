@@ -1,4 +1,4 @@
-"""What may be told of an error, in a journal that operators read: which and where, and nothing of anybody's rows."""
+"""What may be told of an error, to operators and in what they read: which and where, and nothing of anybody's rows."""
 
 from __future__ import annotations
 
