@@ -18,6 +18,7 @@ run: $(VENV)/.run  ## Serve two demo tenants at http://acme.localhost:8000 and h
 	@$(BIN)/extranet demo acme
 	@$(BIN)/extranet demo globex
 	@echo "Both are being served. Ctrl-C stops. Another one: $(BIN)/extranet tenant create --help"
+	@echo "Mails become files in var/mail: $(BIN)/extranet worker"
 	@exec $(BIN)/extranet serve --bind 127.0.0.1:$(PORT)
 
 test: $(VENV)/.test  ## Run every test, with real nginx and Chromium (installed from Debian when root)

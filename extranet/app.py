@@ -11,12 +11,19 @@ from extranet import request
 from extranet.accounts import views as accounts
 from extranet.accounts.limits import AddressLimits
 from extranet.accounts.passwords import Cost, Passwords
+from extranet.admin import views as admin
+from extranet.admin_logs import views as admin_logs
+from extranet.branding import views as branding
+from extranet.confirmation import views as confirmation
+from extranet.factors import views as factors
 from extranet.people import views as people
 from extranet.platform import EXTENSION, Platform
 from extranet.preferences import views as preferences
+from extranet.recovery import views as recovery
 from extranet.request import log
 from extranet.request.access import platform_page
 from extranet.request.no_session import NoFlaskSession
+from extranet.strength import views as strength
 from extranet.today import views as today
 from extranet.well_known import views as well_known
 from tenants.settings import Settings
@@ -40,7 +47,20 @@ def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
     _close_defaults(app)
     app.extensions[EXTENSION] = _make_platform(settings, cost or Cost())
     request.init_app(app)
-    for feature in (well_known, accounts, today, preferences, people):
+    for feature in (
+        well_known,
+        accounts,
+        factors,
+        confirmation,
+        strength,
+        today,
+        preferences,
+        people,
+        recovery,
+        branding,
+        admin,
+        admin_logs,
+    ):
         app.register_blueprint(feature.blueprint)
     return app
 
@@ -53,7 +73,12 @@ def _make_platform(settings: Settings, cost: Cost) -> Platform:
         tenancy=tenancy,
         # As many hashes at a time as there are workers: more would only share the same cores, at 32 MiB each.
         passwords=Passwords(cost, settings.workers, settings.home / "slots"),
-        addresses=AddressLimits(tenancy.registry, tenancy.platform_keys, _shared_throttle(tenancy)),
+        addresses=AddressLimits(
+            tenancy.registry,
+            tenancy.platform_keys,
+            _shared_throttle(tenancy),
+            lambda: logger.warning("sign-ins", why="far too many fail, over all tenants"),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_time
 
 _ISO = "yyyy-MM-dd"
+_Day = date
 # English here is Europe's: the day comes before the month.
 _LOCALES = {"en": "en_GB"}
 _CLOCKS = {"24h": "HH:mm", "12h": "h:mm a"}
@@ -28,6 +29,10 @@ class Dates:
         """Return for example "22 Nov 2026" or "2026-11-22"."""
         pattern = _ISO if self.date_format == "iso" else "medium"
         return _date_words(moment.astimezone(_zone(self.zone)).date(), pattern, self.language)
+
+    def day(self, day: _Day) -> str:
+        """Return a day of the calendar, which is the same in every zone."""
+        return _date_words(day, _ISO if self.date_format == "iso" else "medium", self.language)
 
     def time(self, moment: datetime) -> str:
         """Return for example "14:05" or "2:05 PM"."""

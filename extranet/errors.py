@@ -44,3 +44,15 @@ class NoSlot(ExtranetError):
 
 class InvitationRefused(ExtranetError):
     """Raised when an invitation is unknown, used, replaced or too old."""
+
+
+class LinkRefused(ExtranetError):
+    """Raised when a one-time link is unknown, used, replaced, ended or too old."""
+
+
+class FactorRefused(ExtranetError):
+    """Raised when a code, a recovery code or a passkey does not prove who somebody is."""
+
+
+class SecondStepOver(ExtranetError):
+    """Raised when there is no sign-in that waits for its second step: it is done, too old, or was never begun."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from gettext import NullTranslations
@@ -19,6 +20,16 @@ _language: ContextVar[str] = ContextVar("language", default=DEFAULT_LANGUAGE)
 def use_language(language: str) -> None:
     """Make ``language`` the one of this request or command."""
     _language.set(language)
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Speak another language for a while: that of whom a mail is to, who is seldom the one who causes it."""
+    before = _language.set(language if language in LANGUAGES else DEFAULT_LANGUAGE)
+    try:
+        yield
+    finally:
+        _language.reset(before)
 
 
 def current_language() -> str:

@@ -32,6 +32,7 @@ def backup_document(console: Console, slug: str, backup: Backup) -> dict[str, An
         "made_at": instant(backup.made_at),
         "verified_at": instant(backup.verified_at) if backup.verified_at else None,
         "fault": backup.fault,
+        "before_restore": backup.safety,
     }
 
 

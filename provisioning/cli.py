@@ -22,6 +22,7 @@ _NOUNS = {
     "fleet": "All tenants at once: status, migrate, backups, keys.",
     "nginx": "Write and check nginx's configuration.",
     "serve": "Serve all tenants with gunicorn.",
+    "worker": "Send the mails of all tenants.",
     "doctor": "Check that everything is as it should be.",
     "demo": "Make a tenant to try things out, on localhost only.",
 }

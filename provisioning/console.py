@@ -151,12 +151,12 @@ def read_secret(what: str, *, twice: bool = True) -> str:
         return _ask(what, twice)
     line = sys.stdin.buffer.readline(_LONGEST_SECRET).rstrip(b"\r\n")
     if not line:
-        raise click.ClickException(f"No {what.lower()} came on standard input.")
+        raise click.ClickException(f"No {_in_sentence(what)} came on standard input.")
     try:
         return line.decode()
     except UnicodeDecodeError:
         # The error's own text would show the secret.
-        raise click.ClickException(f"The {what.lower()} on standard input is not text in UTF-8.") from None
+        raise click.ClickException(f"The {_in_sentence(what)} on standard input is not text in UTF-8.") from None
 
 
 def _ask(what: str, twice: bool) -> str:
@@ -164,10 +164,14 @@ def _ask(what: str, twice: bool) -> str:
         first = getpass.getpass(f"{what}: ")
         second = getpass.getpass("Once more: ") if twice else first
     except EOFError:
-        raise click.ClickException(f"No {what.lower()} was typed.") from None
+        raise click.ClickException(f"No {_in_sentence(what)} was typed.") from None
     if first != second or (twice and not first):
-        raise click.ClickException(f"The {what.lower()} was not typed twice alike; nothing was changed.")
+        raise click.ClickException(f"The {_in_sentence(what)} was not typed twice alike; nothing was changed.")
     return first
+
+
+def _in_sentence(what: str) -> str:
+    return what if what.isupper() else what.lower()
 
 
 def _run(

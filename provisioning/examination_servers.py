@@ -9,7 +9,7 @@ from uuid import UUID
 from provisioning.findings import Finding
 from tenants.errors import ServerUnusable, TenantUnavailable
 from tenants.servers import Server, database_name
-from tenants.tenant import State, Tenant
+from tenants.tenant import EMBEDDED, State, Tenant
 
 if TYPE_CHECKING:
     from tenants.stores.administration import Administration
@@ -73,13 +73,11 @@ def _settings(about: str, server: Server, facts: ServerFacts) -> Finding:
 
 
 def _rights(about: str, facts: ServerFacts) -> Finding:
-    closing = "; ".join(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC" for name in facts.open_databases)
+    if not facts.open_databases:
+        return Finding(f"{about} rights", True, "no database that concerns tenants is open to every role")
+    closing = " ".join(facts.open_databases.values())
     return Finding(
-        f"{about} rights",
-        not closing,
-        f"Every role may connect to {', '.join(facts.open_databases)}: {closing};"
-        if closing
-        else "no database that concerns tenants is open to every role",
+        f"{about} rights", False, f"Every role may connect to {', '.join(facts.open_databases)}. Let it run: {closing}"
     )
 
 
@@ -137,8 +135,30 @@ def _strays(
             if name.startswith("tpl_") or _owner(name) in known:
                 continue
             tenant = elsewhere.get(_owner(name))
-            whose = f"is of {tenant.slug}, which is on {tenant.server}" if tenant else "belongs to no tenant"
-            yield Finding(f"{about} {kind} {name}", False, f"{whose} in the registry. Look at it, then drop it.")
+            says = (
+                _left_behind(tenancy, server, facts, tenant)
+                if tenant
+                else "belongs to no tenant in the registry. Look at it, then drop it."
+            )
+            yield Finding(f"{about} {kind} {name}", False, says)
+
+
+def _left_behind(tenancy: Tenancy, server: Server, facts: ServerFacts, tenant: Tenant) -> str:
+    """Say of what is a tenant's that it is not served from here. Never to drop it: it may be all that there is."""
+    from tenants.stores.registering import known_identity
+
+    whose = f"is of {tenant.slug}, which is on {tenant.server} in the registry"
+    other = "embedded" if tenant.server == EMBEDDED else known_identity(tenancy, tenant.server)
+    if facts.identity and facts.identity == other:
+        return (
+            f"{whose}: {server.name} and {tenant.server} are two names of one server. Leave it, move what is on "
+            f"{server.name} elsewhere, and forget that name: extranet server remove {server.name}"
+        )
+    doubt = "" if facts.identity and other else f", or {server.name} and {tenant.server} are one server"
+    return (
+        f"{whose} and served from there. Either this was left behind, by a move or a server that was lost{doubt}. "
+        f"Keep it until you know which, and that nobody misses anything of it."
+    )
 
 
 def _expected(tenancy: Tenancy, server: Server, tenants: list[Tenant]) -> set[UUID]:

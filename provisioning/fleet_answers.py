@@ -136,7 +136,8 @@ def _step_document(step: Step, slugs: Slugs) -> dict[str, Any]:
 def _run_lines(run: Run, state: str, steps: list[Step], slugs: Slugs) -> Iterator[str]:
     counted = ((one, sum(step.state is one for step in steps)) for one in StepState)
     told = ", ".join(f"{count} {one}" for one, count in counted if count)
-    yield f"Run {run.id} to schema {run.plan['target']}, by {run.started_by}: {state}, {told or 'without a tenant'}."
+    came_to = "ended" if state == RunState.DONE else state
+    yield f"Run {run.id} to schema {run.plan['target']}, by {run.started_by}: {came_to}, {told or 'without a tenant'}."
     yield from _troubles(steps, slugs)
     if state in {RunState.STOPPED, _KILLED}:
         yield "Go on with: extranet fleet migrate --resume"

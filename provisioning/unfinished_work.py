@@ -30,10 +30,16 @@ def _sentence(tenant: Tenant, begun: Unfinished | None) -> str:
                 f"its making was cut short. Make it again with: extranet tenant clone {begun.details['source']} {slug}"
             )
         case "move" if begun:
-            to = begun.details["target"]
-            return f"its move to {to} was cut short. Go on with: extranet tenant move {slug} --to {to}"
+            origin, to = begun.details["origin"], begun.details["target"]
+            back = f"; take it back with: extranet tenant move {slug} --to {origin}" if tenant.server == origin else ""
+            return f"its move to {to} was cut short{back}. Go on with: extranet tenant move {slug} --to {to}"
         case "restore" if begun:
             return f"its restore was cut short. Go on with: extranet backup restore {slug}"
+        case "rescue" if begun:
+            to = begun.details["target"]
+            return (
+                f"its restore to {to} was cut short. Go on with: extranet backup restore {slug} --damaged --server {to}"
+            )
         case "rotate-keys" if begun:
             return f"its change of keys was cut short. Go on with: extranet tenant rotate-keys {slug}"
         case "purge" | State.PURGED:

@@ -19,5 +19,6 @@ run, step        one command's work on the whole fleet, and on one tenant in it;
 state            provisioning -> active <-> suspended, either -> closed -> purged; a closed one may be reopened
 operator         a person at the command line of the platform
 db               an open SQLAlchemy session on one tenant database; "session" alone means nothing here
+outbox           the mails of one tenant that are to be sent, in its database; the registry knows who has any
 operation        a function that changes data
 """

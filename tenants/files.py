@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tenants.durable import keep_owner, replace, sync, write_new
@@ -62,6 +62,15 @@ class Files:
             return []
         with self._held(fcntl.LOCK_EX):
             return sorted(name for name in os.listdir(self._folder) if NAME.fullmatch(name))
+
+    def measure(self) -> tuple[int, int]:
+        """Return how many files there are and how many bytes they take, sealed as they lie there."""
+        sizes = []
+        for name in self.names():
+            # Removed since it was listed: it takes nothing any more.
+            with suppress(FileNotFoundError):
+                sizes.append(self._path(name).stat().st_size)
+        return len(sizes), sum(sizes)
 
     def sweep(self) -> None:
         """Remove what a crash has left half written."""

@@ -14,6 +14,7 @@ from tenants import unfinished
 from tenants.errors import TenancyError
 from tenants.faults import fault_of
 from tenants.keys import PLATFORM
+from tenants.lifecycle.telling import Tell
 from tenants.registry_tables import unfinished_table, wrapped_key_table
 from tenants.rotation import EndLogins, Rotated, rotate_keys
 from tenants.tenancy import Tenancy
@@ -55,11 +56,13 @@ def plan_rotation(tenancy: Tenancy) -> Plan:
     return Plan(begun.begun_at, left, len(kept) - len(left))
 
 
-def rotate_fleet(tenancy: Tenancy, plan: Plan, end_logins: EndLogins) -> Generator[Outcome, None, None]:
+def rotate_fleet(
+    tenancy: Tenancy, plan: Plan, end_logins: EndLogins, tell: Tell | None = None
+) -> Generator[Outcome, None, None]:
     """Give the planned tenants new keys and yield what became of each, as they end. Raises Busy."""
     with tenancy.locks.hold(_LOCK):
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            begun = {pool.submit(rotate_keys, tenancy, slug, end_logins): slug for slug in plan.slugs}
+            begun = {pool.submit(rotate_keys, tenancy, slug, end_logins, tell=tell): slug for slug in plan.slugs}
             try:
                 for future in as_completed(begun):
                     yield _outcome(begun[future], future)

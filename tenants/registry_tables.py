@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
 )
 
 from tenants.journal_tables import journal_tables
@@ -92,6 +93,8 @@ server_table = Table(
     Column("pooled", Boolean, nullable=False),
     Column("connections", Integer, nullable=False),
     Column("added_at", DateTime, nullable=False),
+    # What the cluster itself calls itself, by whatever name or address it is reached; empty when it does not tell.
+    Column("identity", String(32), nullable=False, server_default=""),
 )
 
 database_login_table = Table(
@@ -141,6 +144,8 @@ backup_table = Table(
     Column("made_at", DateTime, nullable=False),
     Column("verified_at", DateTime),
     Column("fault", Text, nullable=False),
+    # Made by a restore, of what it replaced: nobody means it by "the newest".
+    Column("safety", Boolean, nullable=False, server_default=false()),
 )
 
 # A move, clone, purge or restore that was begun and has not ended: at most one a tenant, and how far it came.
@@ -162,4 +167,14 @@ tombstone_table = Table(
     # Each that it ever had.
     Column("slug", String(32), primary_key=True, index=True),
     Column("purged_at", DateTime, nullable=False),
+)
+
+# Tenants whose outbox may hold mail to be sent; ``number`` rises with each note (see tenants/outboxes.py).
+outbox_table = Table(
+    "outbox",
+    metadata,
+    Column("tenant_uuid", Uuid, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("noted_at", DateTime, nullable=False),
+    Column("look_at", DateTime, nullable=False, index=True),
 )

@@ -22,6 +22,7 @@ from tenants.databases import TenantSession
 from tenants.generation import RECHECK_SECONDS
 from tenants.lifecycle.holding import begun_before, held_tenant
 from tenants.lifecycle.states import refuse_unless
+from tenants.lifecycle.telling import Tell, tell_people
 from tenants.moments import now
 from tenants.registry import add_key
 from tenants.registry_tables import tenant_table, wrapped_key_table
@@ -60,7 +61,9 @@ class Rotated:
     ended: int | None
 
 
-def rotate_keys(tenancy: Tenancy, slug: str, end_logins: EndLogins, *, logout: bool = False) -> Rotated:
+def rotate_keys(
+    tenancy: Tenancy, slug: str, end_logins: EndLogins, *, logout: bool = False, tell: Tell | None = None
+) -> Rotated:
     """Give a tenant a new key and seal everything with it; go on with a rotation that was cut short.
 
     ``logout`` signs everybody out, so that nothing the older key may have sealed elsewhere is of any use.
@@ -71,7 +74,12 @@ def rotate_keys(tenancy: Tenancy, slug: str, end_logins: EndLogins, *, logout: b
         resumed = begun_before(tenancy, tenant, VERB) is not None
         _reach(tenancy, tenant)
         begun = _begin(tenancy, tenant, logout, resumed=resumed)
-        return _go_on(tenancy, tenancy.registry.by_uuid(tenant.uuid), begun, end_logins, resumed=resumed)
+        tenant = tenancy.registry.by_uuid(tenant.uuid)
+        begun, tally = _renew(tenancy, tenant, begun)
+        ended = _end_logins(tenancy, tenant, end_logins) if begun.details["logout"] else None
+        if tenant.state is not State.CLOSED:
+            tell_people(tenancy, tenant, tell, {"key_version": tenant.key_version})
+        return _end(tenancy, tenant, begun, tally, resumed=resumed, ended=ended)
 
 
 def _reach(tenancy: Tenancy, tenant: Tenant) -> None:
@@ -99,7 +107,7 @@ def _begin(tenancy: Tenancy, tenant: Tenant, logout: bool, *, resumed: bool) -> 
     return begun
 
 
-def _go_on(tenancy: Tenancy, tenant: Tenant, begun: Unfinished, end_logins: EndLogins, *, resumed: bool) -> Rotated:
+def _renew(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> tuple[Unfinished, Tally]:
     tally = Tally()
     if begun.step == "database":
         tally.add(_reseal_database(tenancy, tenant))
@@ -112,7 +120,12 @@ def _go_on(tenancy: Tenancy, tenant: Tenant, begun: Unfinished, end_logins: EndL
         begun = _note(tenancy, begun, "retire")
     if begun.step == "retire":
         begun = _retire(tenancy, tenant, begun)
-    ended = _end_logins(tenancy, tenant, end_logins) if begun.details["logout"] else None
+    return begun, tally
+
+
+def _end(
+    tenancy: Tenancy, tenant: Tenant, begun: Unfinished, tally: Tally, *, resumed: bool, ended: int | None
+) -> Rotated:
     with tenancy.registry.writing() as connection:
         unfinished.end(connection, tenant.uuid)
     retired_at = datetime.fromisoformat(begun.details["retired_at"])

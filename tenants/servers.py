@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Connection, Row, Subquery, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 
 from tenants import postgresql
@@ -26,9 +26,10 @@ from tenants.moments import now
 from tenants.registry import Registry
 from tenants.registry_tables import database_login_table, server_table, tenant_table
 from tenants.sealed_columns import seal_of
-from tenants.tenant import EMBEDDED, Tenant
+from tenants.tenant import Tenant
 
 _SEAL = seal_of(database_login_table.c.password)
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Server:
     ``address`` is a libpq connection string without user, password and database; several hosts may stand in it.
     ``connections`` is how many this platform may have open there, all processes of all nodes together.
     ``pooled`` says that the address is a pooler's, in transaction mode.
+    ``identity`` is what the cluster calls itself; empty when it does not tell.
     """
 
     name: str
     address: str
     pooled: bool
     connections: int
+    identity: str = ""
 
 
 class Servers:
@@ -95,18 +98,16 @@ class Servers:
     def remove(self, name: str) -> None:
         """Forget a server that holds no tenant; raise NoSuchServer or ServerInUse."""
         with self._registry.changing() as connection:
-            held = connection.execute(select(func.count()).select_from(_held_by(name))).scalar_one()
-            if held:
-                raise ServerInUse(f"The server {name} still holds {held} {'tenant' if held == 1 else 'tenants'}.")
+            if held := _held_by(connection, name):
+                raise ServerInUse(f"The server {name} still holds {_listed(held)}.")
             if connection.execute(delete(server_table).where(server_table.c.name == name)).rowcount == 0:
                 raise NoSuchServer(f"There is no server {name!r}.")
 
-    def least_filled(self) -> str:
-        """Return the server with the fewest tenants, or ``embedded`` when none is registered."""
+    def by_room(self) -> list[str]:
+        """Return the names of all servers, that with the fewest tenants first."""
         held = select(func.count()).where(tenant_table.c.server == server_table.c.name).scalar_subquery()
         with self._registry.engine.connect() as connection:
-            best = connection.execute(select(server_table.c.name).order_by(held, server_table.c.name).limit(1))
-            return best.scalar_one_or_none() or EMBEDDED
+            return list(connection.execute(select(server_table.c.name).order_by(held, server_table.c.name)).scalars())
 
     def new_login(self, tenant: Tenant, server: str) -> str:
         """Make, store and return the password of a tenant's own role on a server."""
@@ -203,11 +204,21 @@ def _connect(server: Server, tenant: Tenant, password: str, budget: ConnectionBu
     return postgresql.connect(conninfo, pooled=server.pooled, budget=budget)
 
 
-def _held_by(server: str) -> Subquery:
+def _held_by(connection: Connection, server: str) -> list[str]:
     # Also one that is on its way to this server or from it, and has a login here.
     here = select(tenant_table.c.uuid).where(tenant_table.c.server == server)
     known = select(database_login_table.c.tenant_uuid).where(database_login_table.c.server == server)
-    return here.union(known).subquery()
+    held = union(here, known).subquery()
+    found = select(held.c.uuid, tenant_table.c.slug, tenant_table.c.server).outerjoin_from(
+        held, tenant_table, tenant_table.c.uuid == held.c.uuid
+    )
+    rows = connection.execute(found.order_by(tenant_table.c.slug))
+    return [f"{row.slug or row.uuid}{'' if row.server == server else ' (a move was cut short)'}" for row in rows]
+
+
+def _listed(held: list[str]) -> str:
+    more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
+    return f"{len(held)} {'tenant' if len(held) == 1 else 'tenants'}: {', '.join(held[:_SHOWN])}{more}"
 
 
 def _logins(tenant_uuid: UUID, server: str) -> Any:
@@ -217,4 +228,4 @@ def _logins(tenant_uuid: UUID, server: str) -> Any:
 
 
 def _server(row: Row[Any]) -> Server:
-    return Server(row.name, row.address, row.pooled, row.connections)
+    return Server(row.name, row.address, row.pooled, row.connections, row.identity)

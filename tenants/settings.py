@@ -12,6 +12,7 @@ from uuid import UUID
 
 from tenants.errors import BadHost, BadSettings
 from tenants.hosts import parse_host
+from tenants.mail_server import MailServer, parse_mail_from, parse_mail_server
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,6 +34,10 @@ HELP = {
     "EXTRANET_REDIS_URL": "redis://HOST:PORT/DATABASE or rediss:// or unix://, without a password: counts attempts and "
     "carries wake-ups between machines (default: none, the registry counts)",
     "EXTRANET_REDIS_PASSWORD_FILE": "file with Redis's password, readable by its owner alone (default: no password)",
+    "EXTRANET_SMTP_URL": "the server that takes mails: smtps://USER@HOST:PORT or smtp+starttls://, without a password; "
+    "smtp:// for one on this machine (default: none, extranet worker writes mails into the home folder)",
+    "EXTRANET_SMTP_PASSWORD_FILE": "file with that server's password, readable by its owner alone (default: none)",
+    "EXTRANET_MAIL_FROM": "address that mails come from (default: no-reply at EXTRANET_DOMAIN)",
 }
 
 
@@ -51,6 +56,9 @@ class Settings:
     nodes: int
     redis_url: str
     redis_password_file: Path | None
+    mail_server: MailServer | None
+    mail_password_file: Path | None
+    mail_from: str
 
     @property
     def is_local(self) -> bool:
@@ -79,6 +87,10 @@ class Settings:
         """Return the folder that holds one tenant's backups."""
         return self.home / "backups" / str(tenant_uuid)
 
+    def mails_of(self, slug: str) -> Path:
+        """Return the folder that mails of a tenant become files in, while no server takes them."""
+        return self.home / "mail" / slug
+
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the environment; raise BadSettings with one sentence when something is off."""
@@ -100,6 +112,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         nodes=_number(environ, "EXTRANET_NODES", 1),
         redis_url=_redis_url(environ.get("EXTRANET_REDIS_URL", "")),
         redis_password_file=_path_or_none(environ.get("EXTRANET_REDIS_PASSWORD_FILE", "")),
+        mail_server=_mail_server(environ),
+        mail_password_file=_path_or_none(environ.get("EXTRANET_SMTP_PASSWORD_FILE", "")),
+        mail_from=parse_mail_from(environ.get("EXTRANET_MAIL_FROM", ""), domain),
     )
 
 
@@ -147,6 +162,14 @@ def _redis_url(text: str) -> str:
     if url.password is not None or "password" in parse_qs(url.query, keep_blank_values=True):
         raise BadSettings("EXTRANET_REDIS_URL holds no password: name a file in EXTRANET_REDIS_PASSWORD_FILE.")
     return text
+
+
+def _mail_server(environ: Mapping[str, str]) -> MailServer | None:
+    server = parse_mail_server(environ.get("EXTRANET_SMTP_URL", ""))
+    has_password = bool(environ.get("EXTRANET_SMTP_PASSWORD_FILE"))
+    if has_password != bool(server and server.user):
+        raise BadSettings("EXTRANET_SMTP_URL names a user exactly when EXTRANET_SMTP_PASSWORD_FILE names a file.")
+    return server
 
 
 def _path_or_none(text: str) -> Path | None:

@@ -5,14 +5,13 @@ Whoever asks it does without when it does not answer: nothing here raises on tha
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tenants.errors import BadSettings, TenantUnavailable
+from tenants.secret_files import read_secret_file
 from tenants.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,7 +87,8 @@ def _client(settings: Settings) -> Redis:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    password = _read_password(settings.redis_password_file) if settings.redis_password_file else None
+    file = settings.redis_password_file
+    password = read_secret_file("EXTRANET_REDIS_PASSWORD_FILE", file) if file else None
     try:
         return Redis.from_url(
             settings.redis_url,
@@ -101,18 +101,3 @@ def _client(settings: Settings) -> Redis:
         )
     except (ValueError, TypeError) as error:
         raise BadSettings(f"EXTRANET_REDIS_URL cannot be used: {error}") from error
-
-
-def _read_password(path: Path) -> str:
-    try:
-        with open(path, "rb", opener=_open_own) as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise BadSettings(f"EXTRANET_REDIS_PASSWORD_FILE {path} is open to others: chmod 0400 it.")
-            return file.read(65536).decode(errors="replace").strip()
-    except OSError as error:
-        raise BadSettings(f"EXTRANET_REDIS_PASSWORD_FILE {path} cannot be read: {error.strerror}.") from error
-
-
-def _open_own(path: str, flags: int) -> int:
-    # O_NONBLOCK: a named pipe in its place must not hang the start.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

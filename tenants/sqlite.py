@@ -214,7 +214,7 @@ def _check_length(connection: sqlite3.Connection, path: Path) -> None:
 def _check_schema(connection: sqlite3.Connection, path: Path, schema_version: int) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found < schema_version:
-        raise SchemaBehind(f"{path} has schema {found}, this code needs {schema_version}.")
+        raise SchemaBehind(f"{path} has schema {found}, this code needs {schema_version}. Run: extranet fleet migrate")
 
 
 def quoted(path: Path) -> str:

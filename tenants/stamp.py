@@ -55,4 +55,7 @@ def check_database(connection: psycopg.Connection[Any], tenant: Tenant, schema_v
     found = connection.execute("SELECT version_num::int FROM alembic_version").fetchone()
     version = found[0] if found else 0
     if version < schema_version:
-        raise SchemaBehind(f"The database of {tenant.slug} has schema {version}, this code needs {schema_version}.")
+        raise SchemaBehind(
+            f"The database of {tenant.slug} has schema {version}, this code needs {schema_version}. "
+            "Run: extranet fleet migrate"
+        )

@@ -23,6 +23,7 @@ from tenants.journal import Journal
 from tenants.keyrings import Keyrings
 from tenants.keys import PLATFORM, MasterKeys, TenantKeys, create_master_key, new_key, read_master_keys
 from tenants.locks import Locks
+from tenants.outboxes import Outboxes
 from tenants.registry import Registry, WrappedKey, add_key
 from tenants.registry_database import (
     changing_registry,
@@ -40,7 +41,7 @@ from tenants.settings import Settings
 from tenants.shared_store import open_store
 from tenants.shares import take_share
 from tenants.tenant import Tenant
-from tenants.wakeups import Wakeups
+from tenants.wakeups import MAIL_CHANNEL, Wakeups
 
 _OPERATORS_CONNECTIONS = 4
 
@@ -61,10 +62,12 @@ class Tenancy:
         self.servers = Servers(registry, self.keys_of, self._serving_share if serving else _operators_share)
         self.databases = Databases(settings, schema.head(history), self.servers)
         self.locks = Locks(settings.home / "locks", registry.engine)
+        self.outboxes = Outboxes(registry)
         # What operators' commands opened in this tenancy's name, closed with it.
         self.opened = ExitStack()
         if store := open_store(settings):
             self._connect_wakeups(Wakeups(store, self.generation.forget), serving)
+            self.outboxes.announce = Wakeups(store, lambda: None, MAIL_CHANNEL).announce
         # The platform's key proves at start that the master key is the one this home was made with.
         self.platform_keys = self.keyrings.of(PLATFORM)
         self.operator_journal = Journal(operator_event_table, operator_event_head_table, self.platform_keys)
@@ -108,9 +111,14 @@ class Tenancy:
     def open_db(self, tenant: Tenant, *, writing: bool = False) -> Iterator[TenantSession]:
         """Yield a ``db`` on a tenant's database; ``db.info`` has its ``keys``, and its ``origin``, for links to it."""
         with self.databases.open(tenant, writing=writing) as db:
-            db.info["keys"] = self.keys_of(tenant)
-            db.info["origin"] = self.origin_of(tenant)
+            self.equip(db)
             yield db
+
+    def equip(self, db: TenantSession) -> None:
+        """Give a ``db`` what operations find in its ``info``."""
+        db.info["keys"] = self.keys_of(db.tenant)
+        db.info["origin"] = self.origin_of(db.tenant)
+        db.info["outboxes"] = self.outboxes
 
     def origin_of(self, tenant: Tenant) -> str:
         """Return where browsers find a tenant: scheme, host and port."""

@@ -1,4 +1,7 @@
-"""Telling every process at once that the registry has changed. Nobody relies on it: each also looks by itself."""
+"""Telling every process at once that the registry has changed, or that there is mail.
+
+Nobody relies on it: each also looks by itself.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from tenants.shared_store import SharedStore
 
 _CHANNEL = "extranet:changed"
+MAIL_CHANNEL = "extranet:mail"
 _QUIET_SECONDS = 5.0
 _REST_SECONDS = 1.0
 
@@ -21,16 +25,17 @@ class Wakeups:
     The store is its own, and closed with it.
     """
 
-    def __init__(self, store: SharedStore, wake: Callable[[], None]) -> None:
+    def __init__(self, store: SharedStore, wake: Callable[[], None], channel: str = _CHANNEL) -> None:
         self._store = store
         self._wake = wake
+        self._channel = channel
         self._lock = threading.Lock()
         self._listens_in = 0
         self._closed = threading.Event()
 
     def announce(self) -> None:
         """Tell everybody. Whoever does not hear it sees the change half a second later."""
-        self._store.ask(lambda client: client.publish(_CHANNEL, b""))
+        self._store.ask(lambda client: client.publish(self._channel, b""))
 
     def listen(self) -> None:
         """Listen from now on, in a thread of this process: one inherited through a fork is not there any more."""
@@ -59,7 +64,7 @@ class Wakeups:
 
     def _listen_while_it_answers(self) -> None:
         with self._store.client.pubsub() as channel:  # type: ignore[no-untyped-call]
-            channel.subscribe(_CHANNEL)
+            channel.subscribe(self._channel)
             unanswered = 0
             while unanswered < 2 and not self._closed.is_set():
                 message = channel.get_message(timeout=_QUIET_SECONDS)

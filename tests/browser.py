@@ -9,6 +9,8 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
 _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 
 
@@ -20,7 +22,7 @@ class Browser:
         self.origin = origin
         self.client = app.test_client()
         self.address = address
-        self.user_agent = user_agent or "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+        self.user_agent = user_agent or USER_AGENT
 
     def get(self, path: str, **options: Any) -> TestResponse:
         return self._open("GET", path, **options)

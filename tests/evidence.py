@@ -10,11 +10,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse
 
 from extranet.security_log.operations import read_all
 from tenants.journal import Entry
 from tenants.tenant import EMBEDDED
+from tests.browser import USER_AGENT
 from tests.platform import Platform
 
 _TOKEN_VALUE = re.compile(r'(name="csrf_token" value=")[^"]+')
@@ -35,8 +37,11 @@ def ask(
         # Past werkzeug's own checks: nginx and gunicorn let more through than they do.
         environ["HTTP_COOKIE"] = cookie
     environ |= options.pop("environ_overrides", {})
+    headers = Headers(options.pop("headers", None))
+    # A session that goes on in what calls itself another browser is an event.
+    headers.setdefault("User-Agent", USER_AGENT)
     client = platform.app.test_client(use_cookies=False)
-    return client.open(path, method=method, base_url=origin, environ_overrides=environ, **options)
+    return client.open(path, method=method, base_url=origin, environ_overrides=environ, headers=headers, **options)
 
 
 def post_form(

@@ -13,7 +13,7 @@ from extranet.i18n import lazy
 class LoginForm(BaseForm):
     """Name and password."""
 
-    username = Text(lazy("Username or e-mail address"), [DataRequired()], longest=254, autocomplete="username")
+    username = Text(lazy("Username or e-mail address"), [DataRequired()], longest=254, autocomplete="username webauthn")
     password = PasswordField(
         lazy("Password"),
         [InputRequired(), not_too_long(LONGEST_BYTES)],

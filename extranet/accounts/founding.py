@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from extranet.accounts.operations import NewUser, create_user
+from extranet.activity.operations import activity_journal
 from extranet.errors import Invalid
 from extranet.i18n import LANGUAGES
 from extranet.models import Company, User
@@ -22,7 +23,8 @@ def found_tenant(db: Session, company: str, language: str, admin: NewUser, origi
     """Fill a new tenant's database and return its first administrator, who has no password yet; raise Invalid."""
     if language not in LANGUAGES:
         raise Invalid("locale", f"There is no language {language!r}. There are: {', '.join(LANGUAGES)}.")
-    journal(db.info["keys"]).start(db)
+    for begun in (journal, activity_journal):
+        begun(db.info["keys"]).start(db)
     db.add(
         Company(
             id=THE_COMPANY,

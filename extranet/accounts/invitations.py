@@ -5,20 +5,26 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from extranet.accounts.names import guessable_words
-from extranet.accounts.passwords import Passwords, check_new_password, seal
+from extranet.accounts.new_passwords import password_rules
+from extranet.accounts.notices import name_of
+from extranet.accounts.passwords import Passwords, seal
+from extranet.activity.changes import Change
+from extranet.activity.operations import note_change
 from extranet.errors import Invalid, InvitationRefused
 from extranet.i18n import gettext as _
+from extranet.mail.kinds import MailKind
+from extranet.mail.outbox import post
 from extranet.models import Invitation, User, UserState
 from extranet.models.base import utc_now
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
-from extranet.security_log.origin import Origin
+from extranet.security_log.origin import OPERATOR, Origin
 from tenants.keys import TenantKeys
 
 INVITATION_LIFE = timedelta(days=7)
@@ -27,25 +33,37 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 def invite(db: Session, user: User, origin: Origin, actor: str) -> str:
-    """Make a new one-time token that lets a user choose a password; earlier ones stop working. Return it."""
+    """Mail a user a new one-time token with which they choose a password; earlier ones stop working. Return it."""
     if user.state == UserState.DISABLED:
         raise Invalid("username", _("This account is disabled. Enable it first."))
     if user.state == UserState.ACTIVE:
         raise Invalid("username", _("This account has a password already."))
-    end_invitations(db, user, "replaced")
-    token = token_text(secrets.token_bytes(32))
-    now = utc_now()
-    db.add(
-        Invitation(
-            token_mac=_token_mac(db.info["keys"], token),
-            user_id=user.id,
-            invited_by=actor,
-            created_at=now,
-            expires_at=now + INVITATION_LIFE,
-        )
-    )
+    token = _mail_new(db, user, actor, name_of(db, actor))
+    note_change(db, Change.USER_INVITED, actor=actor, subject=user.id, label=user.name)
     record(db, Event.USER_INVITED, origin, actor=actor, subject=user.id)
     return token
+
+
+@dataclass(frozen=True, slots=True)
+class LastInvitation:
+    """The newest invitation somebody was sent: by whom, and whether nobody took it back, be it too old by now."""
+
+    invited_by: str
+    by: object
+    stands: bool
+
+
+def last_invitation(db: Session, user: User) -> LastInvitation:
+    """Return somebody's newest invitation; for whoever has none, one that does not stand."""
+    mine = select(Invitation).where(Invitation.user_id == user.id)
+    last = db.scalars(mine.order_by(Invitation.created_at.desc()).limit(1)).one_or_none()
+    invited_by = last.invited_by if last else OPERATOR
+    return LastInvitation(invited_by, name_of(db, invited_by), last is not None and last.ended_at is None)
+
+
+def mail_again(db: Session, user: User, last: LastInvitation) -> None:
+    """Mail an invited user a new invitation in place of the one they lost, from the same person."""
+    _mail_new(db, user, last.invited_by, last.by)
 
 
 def token_text(token: bytes) -> str:
@@ -76,13 +94,14 @@ def accept_invitation(db: Session, passwords: Passwords, token: str, password: s
     """
     user = find_invited(db, token)
     invitation_id = _living_invitation(db, token).id
+    user_id, rules = user.id, password_rules(db, user)
     # No lock is held while guessing and hashing; the update below decides who of several came first.
     db.commit()
-    check_new_password(password, guessable_words(db, user))
-    encoded = passwords.encoded(password)
-    if not _use(db, invitation_id, user.id, encoded):
+    encoded = rules.encoded(passwords, password)
+    if not _use(db, invitation_id, user_id, encoded):
         db.rollback()
         raise InvitationRefused("This invitation was used a moment ago.")
+    note_change(db, Change.INVITATION_ACCEPTED, actor=user.id, subject=user.id, label=user.name)
     record(db, Event.INVITATION_ACCEPTED, origin, actor=user.id)
     return user
 
@@ -91,6 +110,23 @@ def end_invitations(db: Session, user: User, reason: str) -> None:
     """End a user's living invitations."""
     living = (Invitation.user_id == user.id) & (Invitation.ended_at.is_(None))
     db.execute(update(Invitation).where(living).values(ended_at=utc_now(), end_reason=reason))
+
+
+def _mail_new(db: Session, user: User, actor: str, by: object) -> str:
+    end_invitations(db, user, "replaced")
+    token, now = token_text(secrets.token_bytes(32)), utc_now()
+    until = now + INVITATION_LIFE
+    db.add(
+        Invitation(
+            token_mac=_token_mac(db.info["keys"], token),
+            user_id=user.id,
+            invited_by=actor,
+            created_at=now,
+            expires_at=until,
+        )
+    )
+    post(db, MailKind.INVITATION, user, link=f"/invitation/{token}", until=until, by=by)
+    return token
 
 
 def _use(db: Session, invitation_id: str, user_id: str, encoded: str) -> bool:
@@ -105,7 +141,12 @@ def _use(db: Session, invitation_id: str, user_id: str, encoded: str) -> bool:
     taken = (
         update(User)
         .where(User.id == user_id, User.state == UserState.INVITED)
-        .values(password=seal(db.info["keys"], user_id, encoded), password_changed_at=utc_now(), state=UserState.ACTIVE)
+        .values(
+            password=seal(db.info["keys"], user_id, encoded),
+            password_changed_at=utc_now(),
+            must_change_password=False,
+            state=UserState.ACTIVE,
+        )
     )
     return bool(db.execute(taken).rowcount == 1)  # type: ignore[attr-defined]
 

@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import ColumnElement, Row, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from extranet.accounts.browsers import describe_browser
+from extranet.accounts.devices import recognise
+from extranet.accounts.links import end_links
+from extranet.accounts.notices import tell_new_browser
+from extranet.activity.changes import Change
+from extranet.activity.operations import note_change
 from extranet.errors import Invalid, NotFound
 from extranet.i18n import gettext as _
-from extranet.models import KnownBrowser, Login, User
+from extranet.models import Company, KnownBrowser, LinkPurpose, Login, PendingSignIn, User
 from extranet.models.base import new_id, utc_now
+from extranet.models.company import THE_COMPANY
 from extranet.models.login import hash_secret
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
-from extranet.security_log.origin import Origin, printable
+from extranet.security_log.origin import EVERYBODY, Origin, printable
 
 ABSOLUTE_LIFE = timedelta(hours=12)
-IDLE_LIFE = timedelta(minutes=60)
-BROWSER_LIFE = timedelta(days=100)
 _MOST_LOGINS = 20
 _LONGEST_BROWSER_NAME = 60
 
@@ -47,13 +50,14 @@ class StartedLogin:
     device: bytes
 
 
-def start_login(db: Session, user: User, device: bytes, origin: Origin) -> StartedLogin:
+def start_login(
+    db: Session, user: User, device: bytes, origin: Origin, factors: Sequence[str] = ("password",)
+) -> StartedLogin:
     """Start a login for a user who has proved who they are. ``device`` is b"" for a browser never seen."""
     now = utc_now()
     _end_surplus(db, user, origin)
-    known = _browser_row(db, user, device) if device else None
-    device = device or secrets.token_bytes(16)
-    browser, is_new = _recognise(db, user, known, device, origin, now)
+    recognised = recognise(db, user, device, origin)
+    browser = recognised.browser
     secret, login_id = secrets.token_bytes(32), new_id()
     db.add(
         Login(
@@ -66,21 +70,15 @@ def start_login(db: Session, user: User, device: bytes, origin: Origin) -> Start
             expires_at=now + ABSOLUTE_LIFE,
             address=origin.address,
             user_agent=printable(origin.user_agent),
+            factors=",".join(factors),
+            proved_at=now,
         )
     )
-    if is_new:
+    end_links(db, user.id, "signed_in", LinkPurpose.RESET)
+    if recognised.is_new:
+        tell_new_browser(db, user, browser, origin)
         record(db, Event.NEW_BROWSER, origin, actor=user.id, details={"browser": browser.id})
-    return StartedLogin(user.id, login_id, browser.id, secret, device)
-
-
-def find_known_browser(db: Session, user: User, device: bytes) -> KnownBrowser | None:
-    """Return the row of a browser this user has signed in with in the last 100 days, or None for a stranger's."""
-    if not device:
-        return None
-    browser = _browser_row(db, user, device)
-    if browser is None or browser.forgotten_at is not None or browser.expires_at <= utc_now():
-        return None
-    return browser
+    return StartedLogin(user.id, login_id, browser.id, secret, recognised.device)
 
 
 def active_logins(db: Session, user_id: str) -> Sequence[Login]:
@@ -90,7 +88,7 @@ def active_logins(db: Session, user_id: str) -> Sequence[Login]:
         Login.user_id == user_id,
         Login.ended_at.is_(None),
         Login.expires_at > now,
-        Login.last_seen_at > now - IDLE_LIFE,
+        Login.last_seen_at > now - _idle_life(db),
     )
     return db.scalars(alive.order_by(Login.last_seen_at.desc())).all()
 
@@ -115,20 +113,23 @@ def end_login(db: Session, user_id: str, login_id: str, origin: Origin) -> None:
         raise NotFound("No such login.")
     if login.ended_at is None:
         _end(login, "ended")
+        note_change(db, Change.LOGIN_ENDED, actor=user_id, subject=user_id, after={"logins_ended": 1})
         record(db, Event.LOGIN_ENDED, origin, actor=user_id, details={"login": login.id})
 
 
 def end_logins(db: Session, user_id: str, reason: str, *, but: str = "") -> int:
     """End all of a user's living logins except one; return how many ended."""
-    ended = [login for login in active_logins(db, user_id) if login.id != but]
-    for login in ended:
-        _end(login, reason)
-    return len(ended)
+    count = sum(login.id != but for login in active_logins(db, user_id))
+    _end_all(db, reason, Login.user_id == user_id, Login.id != but)
+    # A password that was right and waits for the second step would become a login after all.
+    db.execute(delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
+    return count
 
 
 def end_other_logins(db: Session, user_id: str, current_login_id: str, origin: Origin) -> int:
     """End every login of a user but the one in use."""
     count = end_logins(db, user_id, "ended", but=current_login_id)
+    note_change(db, Change.LOGIN_ENDED, actor=user_id, subject=user_id, after={"logins_ended": count})
     record(db, Event.LOGIN_ENDED, origin, actor=user_id, details={"others": count})
     return count
 
@@ -138,6 +139,8 @@ def end_all_logins(db: Session, origin: Origin, actor: str) -> int:
     alive = db.scalars(select(Login).where(Login.ended_at.is_(None), Login.expires_at > utc_now())).all()
     for login in alive:
         _end(login, "operator")
+    db.execute(delete(PendingSignIn))
+    note_change(db, Change.ALL_SIGNED_OUT, actor=actor, subject=EVERYBODY, after={"logins_ended": len(alive)})
     record(db, Event.ALL_SIGNED_OUT, origin, actor=actor, details={"count": len(alive)})
     return len(alive)
 
@@ -148,6 +151,19 @@ def sign_out(db: Session, user_id: str, login_id: str, origin: Origin) -> None:
     if login is not None and login.user_id == user_id and login.ended_at is None:
         _end(login, "signed_out")
         record(db, Event.SIGNED_OUT, origin, actor=user_id, details={"login": login_id})
+
+
+def confirm_login(db: Session, user_id: str, login_id: str) -> bytes:
+    """Note that the owner of the login in use has just proved who they are; return its new secret.
+
+    Raises NotFound when it ended meanwhile.
+    """
+    secret = secrets.token_bytes(32)
+    mine = (Login.id == login_id) & (Login.user_id == user_id) & Login.ended_at.is_(None)
+    renewed = update(Login).where(mine).values(secret_hash=hash_secret(secret), proved_at=utc_now())
+    if db.execute(renewed).rowcount != 1:  # type: ignore[attr-defined]
+        raise NotFound("No such login.")
+    return secret
 
 
 def renew_secret(db: Session, login_id: str) -> bytes:
@@ -164,7 +180,9 @@ def rename_browser(db: Session, user_id: str, browser_id: str, name: str, origin
     if not 1 <= len(cleaned) <= _LONGEST_BROWSER_NAME:
         raise Invalid("name", _("A name has 1 to %(count)s characters.", count=_LONGEST_BROWSER_NAME))
     if browser.name != cleaned:
-        browser.name = cleaned
+        before, browser.name = browser.name, cleaned
+        names = {"before": {"name": before}, "after": {"name": cleaned}}
+        note_change(db, Change.BROWSER_RENAMED, actor=user_id, subject=user_id, label=cleaned, **names)
         record(db, Event.BROWSER_RENAMED, origin, actor=user_id, details={"browser": browser.id})
 
 
@@ -172,9 +190,8 @@ def forget_browser(db: Session, user_id: str, browser_id: str, origin: Origin) -
     """Stop recognising a browser and end its logins; raise NotFound."""
     browser = _own_browser(db, user_id, browser_id)
     browser.forgotten_at = utc_now()
-    for login in active_logins(db, user_id):
-        if login.browser_id == browser.id:
-            _end(login, "forgotten")
+    _end_all(db, "forgotten", Login.user_id == user_id, Login.browser_id == browser.id)
+    note_change(db, Change.BROWSER_FORGOTTEN, actor=user_id, subject=user_id, label=browser.name)
     record(db, Event.BROWSER_FORGOTTEN, origin, actor=user_id, details={"browser": browser.id})
 
 
@@ -183,28 +200,6 @@ def forget_browsers(db: Session, user_id: str, *, but: str = "") -> None:
     for browser in known_browsers(db, user_id):
         if browser.id != but:
             browser.forgotten_at = utc_now()
-
-
-def _recognise(
-    db: Session, user: User, browser: KnownBrowser | None, device: bytes, origin: Origin, now: datetime
-) -> tuple[KnownBrowser, bool]:
-    """Return the row that recognises a browser from now on, and whether it is the first time, or again the first."""
-    fresh = browser is None or browser.forgotten_at is not None or browser.expires_at <= now
-    if browser is None:
-        browser = KnownBrowser(id=new_id(), device_hash=hash_secret(device), user_id=user.id)
-        db.add(browser)
-    if fresh:
-        browser.name = describe_browser(origin.user_agent)
-        browser.first_seen_at = now
-        browser.forgotten_at = None
-    browser.last_seen_at = now
-    browser.expires_at = now + BROWSER_LIFE
-    return browser, fresh
-
-
-def _browser_row(db: Session, user: User, device: bytes) -> KnownBrowser | None:
-    mine = (KnownBrowser.device_hash == hash_secret(device)) & (KnownBrowser.user_id == user.id)
-    return db.scalars(select(KnownBrowser).where(mine)).one_or_none()
 
 
 def _own_browser(db: Session, user_id: str, browser_id: str) -> KnownBrowser:
@@ -219,6 +214,16 @@ def _end_surplus(db: Session, user: User, origin: Origin) -> None:
     for login in active_logins(db, user.id)[_MOST_LOGINS - 1 :]:
         _end(login, "surplus")
         record(db, Event.LOGIN_ENDED, origin, actor=user.id, details={"login": login.id, "surplus": True})
+
+
+def _idle_life(db: Session) -> timedelta:
+    return timedelta(minutes=db.execute(select(Company.idle_minutes).where(Company.id == THE_COMPANY)).scalar_one())
+
+
+def _end_all(db: Session, reason: str, *which: ColumnElement[bool]) -> None:
+    # Also those unused for too long: the company may allow more minutes one day, and none of them may come back then.
+    ended = update(Login).where(Login.ended_at.is_(None), *which)
+    db.execute(ended.values(ended_at=utc_now(), end_reason=reason))
 
 
 def _end(login: Login, reason: str) -> None:

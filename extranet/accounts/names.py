@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
@@ -48,5 +49,7 @@ def guessable_words(db: Session, user: User) -> list[str]:
     """Return what a guesser would try first for this person."""
     tenant = tenant_of(db)
     local_part, _at, mail_domain = user.email.partition("@")
+    host = urlsplit(db.info["origin"]).hostname or ""
     words = [user.username, user.first_name, user.last_name, local_part, mail_domain, tenant.slug, "extranet"]
-    return words + tenant.name.split()
+    # Without the last label: "com" says nothing about anybody.
+    return words + mail_domain.split(".")[:-1] + host.split(".")[:-1] + tenant.name.split()

@@ -18,14 +18,20 @@ from extranet.accounts.limits import (
     noted_limits,
     reauthentication_limits,
     reserve_all,
+    second_step_limits,
 )
+from extranet.accounts.links import end_links, end_links_of_password
 from extranet.accounts.logins import end_logins, forget_browsers, known_browsers, renew_secret
-from extranet.accounts.names import guessable_words, parse_email, parse_person_name, parse_username
-from extranet.accounts.passwords import Passwords, check_new_password, normalised, opened, seal
+from extranet.accounts.names import parse_email, parse_person_name, parse_username
+from extranet.accounts.new_passwords import PasswordRules, password_rules, store_password
+from extranet.accounts.notices import tell_administrators, tell_password_changed
+from extranet.accounts.passwords import Passwords, normalised, opened
+from extranet.activity.changes import Change
+from extranet.activity.operations import note_change
 from extranet.errors import Invalid, NoSlot, NotFound, TooManyAttempts
 from extranet.i18n import gettext as _
 from extranet.models import Company, Login, Profile, Role, User, UserState
-from extranet.models.base import new_id, utc_now
+from extranet.models.base import new_id
 from extranet.models.company import THE_COMPANY
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
@@ -63,6 +69,8 @@ def create_user(db: Session, new: NewUser, origin: Origin, actor: str) -> User:
     db.add(user)
     db.flush()
     db.add(Profile(user_id=user.id))
+    after = {"username": username, "email": email, "name": user.name, "role": new.role}
+    note_change(db, Change.USER_CREATED, actor=actor, subject=user.id, label=user.name, after=after)
     record(db, Event.USER_CREATED, origin, actor=actor, subject=user.id, details={"role": new.role})
     return user
 
@@ -88,6 +96,7 @@ def change_password(
     limits = reauthentication_limits(keys, user_id)
     wait = reserve_all(db, limits, int(time.time()))
     stored, before = user.password, opened(keys, user_id, user.password)
+    rules = password_rules(db, user)
     db.commit()
     if wait:
         _note_throttled(db, user_id, origin)
@@ -102,37 +111,45 @@ def change_password(
         record(db, Event.PASSWORD_CHANGE_REFUSED, origin, actor=user_id, outcome=Outcome.REFUSED)
         db.commit()
         raise Invalid("current", _("This is not your current password."))
-    _check_changed(db, user, current, new)
-    db.rollback()
-    encoded = passwords.encoded(new)
+    encoded = _encoded(rules, passwords, current, new)
     browser_id = _store_password(db, user_id, before, encoded, login_id)
     reset(db, *limits)
     forget_browsers(db, user_id, but=browser_id)
     ended = end_logins(db, user_id, "password_changed", but=login_id)
     secret = renew_secret(db, login_id)
+    end_links_of_password(db, user_id, "password_changed")
+    tell_password_changed(db, user, origin)
+    note_change(db, Change.PASSWORD_CHANGED, actor=user_id, subject=user_id, label=user.name)
     record(db, Event.PASSWORD_CHANGED, origin, actor=user_id, details={"logins_ended": ended})
     return secret
 
 
 def report_stranger(db: Session, user_id: str, *, login_id: str, origin: Origin) -> None:
     """Act on "this wasn't me": every other login and browser ends, and a new password has to be chosen now."""
-    db.get_one(User, user_id).must_change_password = True
+    user = db.get_one(User, user_id)
+    user.must_change_password = True
     forget_browsers(db, user_id, but=db.get_one(Login, login_id).browser_id)
     ended = end_logins(db, user_id, "stranger_reported", but=login_id)
+    end_links_of_password(db, user_id, "reported")
+    tell_administrators(db, user)
+    after = {"logins_ended": ended}
+    note_change(db, Change.STRANGER_REPORTED, actor=user_id, subject=user_id, label=user.name, after=after)
     record(db, Event.STRANGER_REPORTED, origin, actor=user_id, details={"logins_ended": ended})
 
 
 def set_password(db: Session, passwords: Passwords, user: User, password: str, origin: Origin, actor: str) -> None:
     """Give a user a password on their behalf, ending all their logins; raise Invalid."""
-    check_new_password(password, guessable_words(db, user))
-    user.password = passwords.hash(db.info["keys"], user.id, password)
-    user.password_changed_at = utc_now()
-    user.must_change_password = False
+    store_password(db, user, password_rules(db, user).encoded(passwords, password))
     if user.state == UserState.INVITED:
         user.state = UserState.ACTIVE
+        # Their first: there is none that changed.
         end_invitations(db, user, "password_set")
+    else:
+        end_links_of_password(db, user.id, "password_changed")
+        tell_password_changed(db, user, origin)
     forget_browsers(db, user.id)
     ended = end_logins(db, user.id, "password_changed")
+    note_change(db, Change.PASSWORD_CHANGED, actor=actor, subject=user.id, label=user.name)
     record(db, Event.PASSWORD_CHANGED, origin, actor=actor, subject=user.id, details={"logins_ended": ended})
 
 
@@ -142,10 +159,12 @@ def disable_user(db: Session, user: User, origin: Origin, actor: str) -> None:
         return
     if user.role == Role.ADMIN and _other_active_admins(db, user) == 0:
         raise Invalid("username", _("This is the last active administrator. Make somebody else one first."))
-    user.state = UserState.DISABLED
+    before, user.state = user.state, UserState.DISABLED
     end_invitations(db, user, "disabled")
+    end_links(db, user.id, "disabled")
     forget_browsers(db, user.id)
     ended = end_logins(db, user.id, "disabled")
+    _note_state(db, Change.USER_DISABLED, user, before, actor)
     record(db, Event.USER_DISABLED, origin, actor=actor, subject=user.id, details={"logins_ended": ended})
 
 
@@ -154,17 +173,30 @@ def enable_user(db: Session, user: User, origin: Origin, actor: str) -> None:
     if user.state != UserState.DISABLED:
         return
     user.state = UserState.ACTIVE if user.password else UserState.INVITED
+    _note_state(db, Change.USER_ENABLED, user, UserState.DISABLED, actor)
     record(db, Event.USER_ENABLED, origin, actor=actor, subject=user.id)
 
 
 def unlock_user(db: Session, user: User, origin: Origin, actor: str) -> None:
     """Forget the failed attempts against an account."""
+    forget_failures(db, user)
+    reset(db, *second_step_limits(db.info["keys"], user.id))
+    note_change(db, Change.USER_UNLOCKED, actor=actor, subject=user.id, label=user.name)
+    record(db, Event.USER_UNLOCKED, origin, actor=actor, subject=user.id)
+
+
+def forget_failures(db: Session, user: User) -> None:
+    """Give an account all its attempts back."""
     keys = db.info["keys"]
     limits = account_limits(keys, user.id) + reauthentication_limits(keys, user.id)
     for browser in known_browsers(db, user.id):
         limits += browser_limits(keys, browser.id)
     reset(db, *limits)
-    record(db, Event.USER_UNLOCKED, origin, actor=actor, subject=user.id)
+
+
+def _note_state(db: Session, change: Change, user: User, before: str, actor: str) -> None:
+    states = {"before": {"state": before}, "after": {"state": user.state}}
+    note_change(db, change, actor=actor, subject=user.id, label=user.name, **states)
 
 
 def _refuse_taken(db: Session, username: str, email: str) -> None:
@@ -184,13 +216,13 @@ def _note_throttled(db: Session, user_id: str, origin: Origin) -> None:
     db.commit()
 
 
-def _check_changed(db: Session, user: User, current: str, new: str) -> None:
-    try:
-        check_new_password(new, guessable_words(db, user))
-    except Invalid as refused:
-        raise Invalid("new", refused.message) from refused
+def _encoded(rules: PasswordRules, passwords: Passwords, current: str, new: str) -> str:
     if normalised(new) == normalised(current):
         raise Invalid("new", _("This is the password you have already."))
+    try:
+        return rules.encoded(passwords, new)
+    except Invalid as refused:
+        raise Invalid("new", refused.message) from refused
 
 
 def _store_password(db: Session, user_id: str, before: str, encoded: str, login_id: str) -> str:
@@ -200,12 +232,12 @@ def _store_password(db: Session, user_id: str, before: str, encoded: str, login_
     user = db.scalars(select(User).where(mine).execution_options(populate_existing=True)).one_or_none()
     if user is None or opened(keys, user_id, user.password) != before:
         raise Invalid("current", _("Your password was changed a moment ago, elsewhere."))
-    user.password = seal(keys, user_id, encoded)
-    user.password_changed_at = utc_now()
-    user.must_change_password = False
+    store_password(db, user, encoded)
     return db.get_one(Login, login_id).browser_id
 
 
 def _other_active_admins(db: Session, user: User) -> int:
+    # Of two who shut each other out at the same moment, the second waits here, and then is the last.
+    db.execute(select(Company.id).with_for_update())
     others = select(func.count()).where(User.role == Role.ADMIN, User.state == UserState.ACTIVE, User.id != user.id)
     return db.execute(others).scalar_one()

@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
+from extranet.accounts.common_words import DUTCH, FRENCH
 from extranet.accounts.slots import SharedSlots, Slots
 from extranet.errors import Invalid, NoSlot
 from extranet.i18n import gettext as _
@@ -33,6 +35,7 @@ _SHORTEST_WORD = 3
 _SLOT_WAIT_SECONDS = 2.0
 # In one process. Whoever waits holds one of its threads, and the others are for everybody's other pages.
 LONGEST_QUEUE = 8
+_LONGEST_CROWD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Passwords:
         self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
         self._slots = SharedSlots(slots, shared) if shared else Slots(slots)
         self._queue = threading.BoundedSemaphore(LONGEST_QUEUE)
+        self._crowd_slot = SharedSlots(1, shared, "crowd-") if shared else Slots(1)
+        self._crowd_queue = threading.BoundedSemaphore(_LONGEST_CROWD)
         # Verifying against this costs what a real one costs, so a stranger cannot time which names exist.
         self._nobody = self._hasher.hash("nobody's password")
 
@@ -70,18 +75,26 @@ class Passwords:
         with self._slot():
             return self._hasher.hash(normalised(password))
 
-    def verify(self, keys: TenantKeys, user_id: str, stored: bytes, password: str) -> bool:
+    def verify(self, keys: TenantKeys, user_id: str, stored: bytes, password: str, *, in_crowd: bool = False) -> bool:
         """Tell whether ``password`` is the one stored. Takes the same time for a wrong one and for nobody (b"").
 
+        ``in_crowd`` is one of far too many: they share one slot, so that the others are left to everybody else.
         Raises NoSlot when all slots stay busy for two seconds.
         """
         encoded = opened(keys, user_id, stored)
-        with self._slot():
+        with self._crowd() if in_crowd else nullcontext(), self._slot():
             matches = self._matches(encoded or self._nobody, password)
             if encoded and self._hasher.check_needs_rehash(encoded):
                 # Older, cheaper parameters answer sooner, which would tell that the account exists.
                 self._matches(self._nobody, password)
         return matches and bool(encoded)
+
+    def matches_any(self, encoded: Sequence[str], password: str) -> bool:
+        """Tell whether a password is one of those with these hashes; takes a hash's time for each. Raises NoSlot."""
+        if not encoded:
+            return False
+        with self._slot():
+            return any(self._matches(each, password) for each in encoded)
 
     def needs_rehash(self, keys: TenantKeys, user_id: str, stored: bytes) -> bool:
         """Tell whether a stored hash was made with other parameters than today's."""
@@ -92,6 +105,16 @@ class Passwords:
             return self._hasher.verify(encoded, normalised(password))
         except VerificationError:
             return False
+
+    @contextmanager
+    def _crowd(self) -> Iterator[None]:
+        if not self._crowd_queue.acquire(blocking=False):
+            raise NoSlot("The crowd is too large.")
+        try:
+            with self._crowd_slot.take(_SLOT_WAIT_SECONDS):
+                yield
+        finally:
+            self._crowd_queue.release()
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -137,30 +160,42 @@ def too_long(password: str) -> bool:
     return len(password) > LONGEST_BYTES or len(password.encode("utf-8", "replace")) > LONGEST_BYTES
 
 
-def check_new_password(password: str, words: list[str]) -> None:
-    """Raise Invalid for a password that is too short, too long or easy to guess.
+def check_new_password(password: str, words: list[str], shortest: int = SHORTEST) -> int:
+    """Raise Invalid for a password that is too short, too long or easy to guess; return how good it is, 3 or 4.
 
-    ``words`` are what a guesser of this person would try first: their names and the tenant's.
+    ``words`` are what a guesser of this person would try first: their names and the tenant's. What holds for one
+    person is put together by ``new_passwords.password_rules``.
     """
     if too_long(password):
         raise Invalid("password", _("This password is too long: at most %(count)s bytes.", count=LONGEST_BYTES))
-    if len(normalised(password)) < SHORTEST:
-        raise Invalid("password", _("Use at least %(count)s characters.", count=SHORTEST))
+    if len(normalised(password)) < shortest:
+        raise Invalid("password", _("Use at least %(count)s characters.", count=shortest))
     if any(unicodedata.category(character) == "Cc" for character in password):
         raise Invalid("password", _("A password holds no control characters."))
-    if _score(password, words) < _WEAKEST_SCORE:
+    score = estimate(password, words)
+    if score < _WEAKEST_SCORE:
         raise Invalid(
             "password", _("This password is easy to guess. Try four or five unrelated words, or a longer phrase.")
         )
+    return score
 
 
-def _score(password: str, words: list[str]) -> int:
+def estimate(password: str, words: list[str]) -> int:
+    """Return how hard a password is to guess, from 0 to 4. Of one that is far too long only the beginning is read."""
+    # zxcvbn grows with the square of the length: 67 ms at 72 characters. Each word that is taken out makes it shorter.
+    known = _without(password[:LONGEST_BYTES], words)
+    score: int = _estimator()(known[:_SCORED_CHARACTERS])["score"]
+    return score
+
+
+@lru_cache(maxsize=1)
+def _estimator() -> Any:
     # 40 ms to import, wanted only where a password is chosen.
     from zxcvbn import zxcvbn
+    from zxcvbn.matching import add_frequency_lists
 
-    # zxcvbn grows with the square of the length: 67 ms at 72 characters.
-    score: int = zxcvbn(_without(password, words)[:_SCORED_CHARACTERS])["score"]
-    return score
+    add_frequency_lists({"french": FRENCH.split(), "dutch": DUTCH.split()})
+    return zxcvbn
 
 
 def _without(password: str, words: list[str]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from extranet.models import Invitation, KnownBrowser, Login
+from extranet.activity.changes import Change
+from extranet.activity.operations import TENANT, note_change
+from extranet.models import Invitation, KnownBrowser, Login, Mail, OneTimeLink, PendingSignIn, RecoveryCode
 from extranet.models.base import utc_now
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
@@ -17,12 +20,24 @@ _REASON = "restored"
 
 
 def begin_anew(db: Session, origin: Origin, actor: str, details: dict[str, Any]) -> None:
-    """End every login and invitation and forget every browser, and say so in the log.
+    """End every login, invitation, link and recovery code, forget every browser, send no mail again, and log that.
 
     Which of them had ended since the backup was made is not in it: all of them end.
     """
     now = utc_now()
     db.execute(update(Login).where(Login.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
-    db.execute(update(Invitation).where(Invitation.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
+    for link in (Invitation, OneTimeLink):
+        db.execute(update(link).where(link.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
+    for table in (PendingSignIn, RecoveryCode):
+        db.execute(delete(table))
+    unsent = Mail.sent_at.is_(None) & Mail.given_up_at.is_(None)
+    db.execute(update(Mail).where(unsent).values(given_up_at=now, due_at=None, content=b"", fault=_REASON))
     db.execute(update(KnownBrowser).where(KnownBrowser.forgotten_at.is_(None)).values(forgotten_at=now))
+    note_restored(db, actor, details)
     record(db, Event.RESTORED, origin, actor=actor, details=details)
+
+
+def note_restored(db: Session, actor: str, details: Mapping[str, Any]) -> None:
+    """Say in the activity log to which backup everything went back."""
+    after = {name: details[name] for name in ("backup", "made_at", "source") if name in details}
+    note_change(db, Change.RESTORED, actor=actor, subject=TENANT, after=after)

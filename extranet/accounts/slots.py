@@ -39,9 +39,9 @@ class SharedSlots:
     The kernel takes the lock back from a process that dies.
     """
 
-    def __init__(self, count: int, folder: Path) -> None:
+    def __init__(self, count: int, folder: Path, name: str = "") -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._files = [folder / f"{number}.lock" for number in range(count)]
+        self._files = [folder / f"{name}{number}.lock" for number in range(count)]
         self._turn = threading.Lock()
 
     @contextmanager

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import re
-
 from flask import Blueprint, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from extranet.accounts import invitations
+from extranet.accounts.entering import asked_for, end_login_in_use, let_in, login_page, please_wait
 from extranet.accounts.forms import InvitationForm, LoginForm
-from extranet.accounts.logins import sign_out
+from extranet.accounts.logins import StartedLogin
 from extranet.accounts.sign_in import Attempt, sign_in
 from extranet.errors import Invalid, InvitationRefused, NoSlot, SignInRefused, TooManyAttempts
 from extranet.i18n import gettext as _
-from extranet.i18n import ngettext
 from extranet.request import pages
 from extranet.request.access import public
-from extranet.request.cookies import remember_device, start_session
+from extranet.request.cookies import start_session
 from extranet.request.current import current
 from extranet.request.events import note
+from extranet.request.paths import local_path
 from extranet.request.state import Kind
 from extranet.security_log.events import Event
 
 blueprint = Blueprint("accounts", __name__)
-
-# A path on this very host: one slash, then neither a second nor a backslash, and nothing a browser would drop.
-_LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
 
 
 @blueprint.get("/login")
@@ -33,8 +29,8 @@ _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
 def login() -> Response:
     """Show the sign-in page."""
     if current.is_signed_in:
-        return redirect(local_path(request.args.get("next", "")), 303)
-    return _login_page(LoginForm())
+        return redirect(local_path(asked_for()), 303)
+    return login_page(LoginForm())
 
 
 @blueprint.post("/login")
@@ -43,38 +39,31 @@ def sign_in_now() -> Response:
     """Sign in."""
     form = LoginForm(request.form)
     if not form.validate():
-        return _login_page(form, 422)
+        return login_page(form, 422)
     attempt = Attempt(form.username.data or "", form.password.data or "", current.state.device)
     try:
-        started = sign_in(current.db, current.platform.passwords, current.platform.addresses, attempt, current.origin)
+        welcomed = sign_in(current.db, current.platform.passwords, current.platform.addresses, attempt, current.origin)
     except SignInRefused:
         form.reject("", _("That name and password do not open an account here."))
-        return _login_page(form, 422)
+        return login_page(form, 422)
     except TooManyAttempts as refused:
-        minutes = max(1, -(-refused.retry_after // 60))
-        form.reject(
-            "",
-            ngettext(
-                "Too many attempts. Please wait a minute and try again.",
-                "Too many attempts. Please wait %(num)s minutes and try again.",
-                minutes,
-            ),
-        )
-        return _login_page(form, 429, refused.retry_after)
+        form.reject("", please_wait(refused))
+        return login_page(form, 429, refused.retry_after)
     except NoSlot as refused:
         form.reject("", _("Many people are signing in at this moment. Please try again in a few seconds."))
-        return _login_page(form, 503, refused.retry_after)
-    _end_login_in_use()
-    start_session(Kind.LOGIN, started.secret)
-    remember_device(started.device)
-    return redirect(local_path(request.args.get("next", "")), 303)
+        return login_page(form, 503, refused.retry_after)
+    if isinstance(welcomed, StartedLogin):
+        return let_in(welcomed)
+    end_login_in_use()
+    start_session(Kind.PENDING, welcomed.secret)
+    return redirect(url_for("factors.second_step_page", next=asked_for() or None), 303)
 
 
 @blueprint.post("/logout")
 @public
 def logout() -> Response:
     """End the login in use. Works, and says so, for a login that has already ended."""
-    _end_login_in_use()
+    end_login_in_use()
     start_session(Kind.ANONYMOUS, notice=pages.SIGNED_OUT)
     response = redirect(url_for("accounts.login"), 303)
     response.headers["Clear-Site-Data"] = '"cache"'
@@ -127,18 +116,6 @@ def accept_invitation() -> Response:
     return redirect(url_for("accounts.login"), 303)
 
 
-def local_path(target: str) -> str:
-    """Return ``target`` when it is a path on this host, else the home page: no open redirect."""
-    return target if _LOCAL_PATH.fullmatch(target) else url_for("today.show")
-
-
-def _login_page(form: LoginForm, status: int = 200, retry_after: int = 0) -> Response:
-    response = make_response(pages.render("accounts/login.html", form=form), status)
-    if retry_after:
-        response.headers["Retry-After"] = str(retry_after)
-    return response
-
-
 def _invitation_page(form: InvitationForm, status: int = 200) -> Response:
     try:
         person = invitations.find_invited(current.db, _carried_token())
@@ -163,8 +140,3 @@ def _carried_token() -> str:
     if current.cookie.kind is not Kind.INVITATION:
         raise InvitationRefused("This browser carries no invitation.")
     return invitations.token_text(current.cookie.secret)
-
-
-def _end_login_in_use() -> None:
-    if current.is_signed_in:
-        sign_out(current.db, current.user.id, current.user.login_id, current.origin)

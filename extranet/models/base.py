@@ -92,8 +92,8 @@ PRIVACY_WORDS: dict[str, frozenset[Any]] = {
     "export": frozenset({True, False}),
     # What erasing a person does to the value.
     "erase": frozenset({"null", "pseudonym", "keep", "hash", "delete_row"}),
-    # member: as long as the account; security: 12 months; login: 30 days after its end; browser: 100 days.
-    "retention": frozenset({"member", "security", "login", "browser", "invitation", "contract"}),
+    # member: as long as the account; security: 12 months; login and mail: 30 days after its end; browser: 100 days.
+    "retention": frozenset({"member", "security", "login", "browser", "invitation", "contract", "mail"}),
     "source": frozenset({"user", "admin", "system"}),
 }
 

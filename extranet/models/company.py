@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import Integer, String, Text
+from sqlalchemy import Boolean, Integer, String, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from extranet.models.base import ID_LENGTH, TECHNICAL, Base, UtcDateTime, new_id, opaque_reference, utc_now
 
 THE_COMPANY = 1
+
+
+class SecondFactorPolicy(StrEnum):
+    """Who has to have a second factor; administrators always do once a deadline has passed for anybody."""
+
+    OPTIONAL = "optional"
+    ADMINS = "admins"
+    EVERYBODY = "everybody"
 
 
 class Company(Base):
@@ -33,6 +42,16 @@ class Company(Base):
     accent_hue: Mapped[int] = mapped_column(Integer, default=210, info=TECHNICAL)
     language: Mapped[str] = mapped_column(String(8), info=TECHNICAL)
     time_zone: Mapped[str] = mapped_column(String(64), info=TECHNICAL)
+    logo: Mapped[str] = mapped_column(String(32), default="", server_default=text("''"), info=TECHNICAL)
+    welcome: Mapped[str] = mapped_column(String(500), default="", server_default=text("''"), info=TECHNICAL)
+    second_factor: Mapped[str] = mapped_column(
+        String(16), default=SecondFactorPolicy.OPTIONAL, server_default="optional", info=TECHNICAL
+    )
+    # From then on whoever has none sets one up before anything else.
+    second_factor_from: Mapped[datetime | None] = mapped_column(UtcDateTime, info=TECHNICAL)
+    shortest_password: Mapped[int] = mapped_column(Integer, default=12, server_default="12", info=TECHNICAL)
+    idle_minutes: Mapped[int] = mapped_column(Integer, default=60, server_default="60", info=TECHNICAL)
+    forces_browser_mail: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true(), info=TECHNICAL)
 
 
 class CompanyVersion(Base):

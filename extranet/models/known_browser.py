@@ -28,6 +28,9 @@ class KnownBrowser(Base):
 
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True, default=new_id, info=TECHNICAL)
     device_hash: Mapped[bytes] = mapped_column(LargeBinary(32), info=_TRACE)
+    # The id changes with every sign-in; the one before it is good for a minute more, and a sign of theft after that.
+    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), index=True, info=_TRACE)
+    rotated_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=_TRACE)
     user_id: Mapped[str] = mapped_column(
         ForeignKey("user.id"), index=True, info=opaque_reference(retention="browser", erase="delete_row")
     )

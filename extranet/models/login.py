@@ -38,6 +38,9 @@ class Login(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, info=TECHNICAL)
     address: Mapped[str] = mapped_column(String(45), info=_TRACE)
     user_agent: Mapped[str] = mapped_column(String(400), info=_TRACE)
+    # What it was proved with, for example "password,totp"; and when last: what is sensitive wants that to be fresh.
+    factors: Mapped[str] = mapped_column(String(64), default="password", server_default="password", info=TECHNICAL)
+    proved_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=_TRACE)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=_TRACE)
     end_reason: Mapped[str] = mapped_column(String(32), default="", info=TECHNICAL)
 

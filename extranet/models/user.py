@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Boolean, Integer, LargeBinary, String
+from sqlalchemy import Boolean, Integer, LargeBinary, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from extranet.models.base import ID_LENGTH, TECHNICAL, Base, UtcDateTime, new_id, opaque_reference, personal, utc_now
@@ -69,6 +69,15 @@ class User(Base):
     density: Mapped[str] = mapped_column(String(16), default="comfortable", info=_PREFERENCE)
     rows_per_page: Mapped[int] = mapped_column(Integer, default=25, info=_PREFERENCE)
     reduce_motion: Mapped[bool] = mapped_column(Boolean, default=False, info=_PREFERENCE)
+    wants_browser_mail: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true(), info=_PREFERENCE)
+    # What authenticators know the person by: random, so that it tells nothing.
+    passkey_handle: Mapped[bytes | None] = mapped_column(
+        LargeBinary(32), info=personal("technical", erase="null", purpose="security", source="system")
+    )
+    # When an administrator read what the logs are for, and what not.
+    log_notice_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, info=personal("technical", erase="null", purpose="security", source="system")
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, info=TECHNICAL)
 
     @property

@@ -8,6 +8,7 @@ from flask import make_response, redirect, request, url_for
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
+from extranet.i18n import gettext as _
 from extranet.models import Company, CompanyVersion, Role, User
 from extranet.models.company import THE_COMPANY
 from extranet.preferences import choices, operations
@@ -54,7 +55,7 @@ def _page(form: CompanyForm, status: int = 200) -> Response:
 
 def _versions(form: CompanyForm) -> list[Version]:
     rows = select(CompanyVersion, User.first_name, User.last_name).join(User, User.id == CompanyVersion.changed_by)
-    labels = {field.name: field.label.text for field in form}
+    labels = {field.name: field.label.text for field in form} | {"welcome": _("Welcome text")}
     shown = {"sector": choices.SECTORS, "country": choices.countries()}
     return [
         Version(version.at, f"{first_name} {last_name}", unpack(version.changes, labels, shown))

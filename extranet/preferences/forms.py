@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from wtforms import BooleanField, FileField, PasswordField, SelectField, TextAreaField, ValidationError
 from wtforms.validators import DataRequired, EqualTo, InputRequired, Length, Optional
-from wtforms.widgets import TelInput
+from wtforms.widgets import EmailInput, TelInput
 
 from extranet.accounts.passwords import LONGEST_BYTES, SHORTEST
 from extranet.forms import BaseForm, EditForm, Text, clean, not_too_long, readable
@@ -38,6 +38,12 @@ class Phone(Text):
 
     def __init__(self, label: Any, **named: Any) -> None:
         super().__init__(label, [Optional(), _phone], **named)
+
+
+class Email(Text):
+    """An e-mail address, checked where it is used."""
+
+    widget = EmailInput()
 
 
 class Select(SelectField):
@@ -118,6 +124,18 @@ class PasswordForm(BaseForm):
         [InputRequired(), EqualTo("new", lazy("The two passwords are not the same."))],
         render_kw={"autocomplete": "new-password", "maxlength": LONGEST_BYTES},
     )
+
+
+class EmailForm(BaseForm):
+    """Another address."""
+
+    email = Email(lazy("New e-mail address"), [DataRequired()], longest=254, autocomplete="email")
+
+
+class BrowserMailForm(BaseForm):
+    """Whether a sign-in from a browser never seen is mailed."""
+
+    wants_browser_mail = BooleanField(lazy("Mail me about sign-ins from new browsers"))
 
 
 class CompanyForm(EditForm):

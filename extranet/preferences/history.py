@@ -13,53 +13,19 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from extranet.accounts import operations
 from extranet.accounts.browsers import describe_browser
-from extranet.i18n import current_language, lazy
+from extranet.i18n import current_language
 from extranet.i18n import gettext as _
 from extranet.preferences.blueprint import blueprint
 from extranet.request import pages
+from extranet.request.access import form_on, sensitive
 from extranet.request.cookies import change_session
 from extranet.request.current import current
 from extranet.request.events import note
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import count_about, read_about
+from extranet.security_log.origin import NOBODY, OPERATOR
+from extranet.security_log.words import sentence_of
 from tenants.journal import Entry
-
-LABELS = {
-    Event.SIGNED_IN: lazy("Signed in"),
-    Event.SIGN_IN_REFUSED: lazy("Sign-in refused: wrong password or disabled account"),
-    Event.SIGN_IN_THROTTLED: lazy("Sign-in refused: too many attempts"),
-    Event.NEW_BROWSER: lazy("New browser"),
-    Event.SIGNED_OUT: lazy("Signed out"),
-    Event.LOGIN_EXPIRED: lazy("Signed out automatically"),
-    Event.LOGIN_ENDED: lazy("Session ended"),
-    Event.BROWSER_FORGOTTEN: lazy("Browser forgotten"),
-    Event.BROWSER_RENAMED: lazy("Browser renamed"),
-    Event.PASSWORD_CHANGED: lazy("Password changed"),
-    Event.PASSWORD_CHANGE_REFUSED: lazy("Password change refused: wrong current password"),
-    Event.STRANGER_REPORTED: lazy("Reported as done by somebody else"),
-    Event.USER_CREATED: lazy("Account created"),
-    Event.USER_INVITED: lazy("Invitation made"),
-    Event.USER_DISABLED: lazy("Account disabled"),
-    Event.USER_ENABLED: lazy("Account enabled"),
-    Event.USER_UNLOCKED: lazy("Failed attempts forgotten"),
-    Event.INVITATION_ACCEPTED: lazy("Invitation accepted, password set"),
-    Event.INVITATION_REFUSED: lazy("Invitation refused"),
-    Event.UPLOAD_REFUSED: lazy("Upload refused"),
-    Event.COMPANY_CHANGED: lazy("Company registration changed"),
-    Event.LOG_VIEWED: lazy("The operator of this service viewed the security log"),
-    Event.LOG_EXPORTED: lazy("The operator of this service exported the security log"),
-    Event.ALL_SIGNED_OUT: lazy("Everybody was signed out by the operator of this service"),
-    Event.RESTORED: lazy("A backup was restored by the operator of this service"),
-    Event.HISTORY_EXPORTED: lazy("Sign-in history downloaded"),
-    Event.CSRF_REFUSED: lazy("Form refused: not sent from this extranet, or too old"),
-    Event.COOKIE_TAMPERED: lazy("Cookie refused"),
-    Event.COOKIE_DUPLICATE: lazy("Cookie refused: sent twice"),
-    Event.ACCESS_DENIED: lazy("Page refused: not for this role"),
-}
-
-
-# By name: an older or newer release may have written kinds that this one does not know.
-_LABELS_BY_NAME = {event.value: label for event, label in LABELS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +69,19 @@ def history() -> str:
 
 @blueprint.post("/history/not-me")
 def report_stranger() -> AnyResponse:
-    """Act on "this wasn't me": shut everybody else out, then ask for a new password."""
+    """Act on "this wasn't me": shut everybody else out, then ask for a new password.
+
+    Not sensitive: it is the way out for somebody in a hurry, and all it can do to an intruder's advantage is to
+    demand the current password.
+    """
     operations.report_stranger(current.db, current.user.id, login_id=current.user.login_id, origin=current.origin)
     change_session(notice=pages.STRANGER_REPORTED)
     return redirect(url_for("preferences.security"), 303)
 
 
 @blueprint.get("/history.csv")
+@sensitive
+@form_on("preferences.history")
 def history_csv() -> Response:
     """Download one's own entries."""
     answer = Response(_csv_of(_shown(entry) for entry in read_about(current.db, current.user.id)), mimetype="text/csv")
@@ -125,12 +97,14 @@ def _pager(asked: str, count: int, rows: int) -> Pager:
 
 
 def _shown(entry: Entry) -> ShownEvent:
+    # From where a colleague did something is theirs.
+    is_a_colleagues = entry.actor not in {current.user.id, NOBODY, OPERATOR}
     return ShownEvent(
         entry.at,
-        str(_LABELS_BY_NAME.get(entry.event, entry.event)),
+        sentence_of(entry, current.user.id),
         entry.outcome,
-        entry.private.get("address", ""),
-        describe_browser(entry.private.get("user_agent", "")),
+        "" if is_a_colleagues else entry.private.get("address", ""),
+        "" if is_a_colleagues else describe_browser(entry.private.get("user_agent", "")),
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
+from extranet.accounts.new_addresses import awaited_address
 from extranet.errors import Invalid
 from extranet.models import Profile, ProfileVersion, User
 from extranet.preferences import choices, operations
@@ -105,7 +106,14 @@ def _remove_file(name: str) -> None:
 
 
 def _page(form: ProfileForm, avatar_form: AvatarForm, status: int = 200) -> Response:
-    html = pages.render("preferences/profile.html", form=form, avatar_form=avatar_form, versions=_versions(form))
+    awaited = awaited_address(current.db, current.user.id)
+    html = pages.render(
+        "preferences/profile.html",
+        form=form,
+        avatar_form=avatar_form,
+        versions=_versions(form),
+        awaited=awaited.detail if awaited else "",
+    )
     return make_response(html, status)
 
 

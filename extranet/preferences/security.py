@@ -1,8 +1,8 @@
-"""Preferences > Sign-in and security: change the password."""
+"""Preferences > Security: the password, and what there is besides it."""
 
 from __future__ import annotations
 
-from flask import make_response, redirect, request, url_for
+from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from extranet.accounts.operations import change_password as change
@@ -10,6 +10,7 @@ from extranet.errors import Invalid, NoSlot, TooManyAttempts
 from extranet.i18n import gettext as _
 from extranet.preferences.blueprint import blueprint
 from extranet.preferences.forms import PasswordForm
+from extranet.preferences.security_page import security_page
 from extranet.request import pages
 from extranet.request.access import while_password_expired
 from extranet.request.cookies import start_session
@@ -20,7 +21,7 @@ from extranet.request.state import Kind
 @blueprint.get("/security")
 @while_password_expired
 def security() -> Response:
-    """Show the form."""
+    """Show what somebody proves who they are with."""
     return _page(PasswordForm())
 
 
@@ -55,4 +56,4 @@ def change_password() -> Response:
 
 
 def _page(form: PasswordForm, status: int = 200) -> Response:
-    return make_response(pages.render("preferences/security.html", form=form), status)
+    return security_page(status, form=form)

@@ -11,8 +11,12 @@ from werkzeug.wrappers import Response
 from extranet.accounts import logins
 from extranet.accounts.browsers import describe_browser
 from extranet.errors import Invalid
+from extranet.models import Company, User
+from extranet.models.company import THE_COMPANY
 from extranet.preferences.blueprint import blueprint
+from extranet.preferences.forms import BrowserMailForm
 from extranet.request import pages
+from extranet.request.access import form_on, sensitive
 from extranet.request.cookies import change_session, start_session
 from extranet.request.current import current
 from extranet.request.state import Kind
@@ -46,6 +50,8 @@ def sessions() -> str:
 
 
 @blueprint.post("/sessions/<login_id>/end")
+@sensitive
+@form_on("preferences.sessions")
 def end_login(login_id: str) -> Response:
     """Sign one of one's own browsers out."""
     logins.end_login(current.db, current.user.id, login_id, current.origin)
@@ -53,6 +59,8 @@ def end_login(login_id: str) -> Response:
 
 
 @blueprint.post("/sessions/end-others")
+@sensitive
+@form_on("preferences.sessions")
 def end_other_logins() -> Response:
     """Sign out everywhere but here."""
     logins.end_other_logins(current.db, current.user.id, current.user.login_id, current.origin)
@@ -71,12 +79,16 @@ def rename_browser(browser_id: str) -> Response | tuple[str, int]:
 
 
 @blueprint.post("/browsers/<browser_id>/forget")
+@sensitive
+@form_on("preferences.sessions")
 def forget_browser(browser_id: str) -> Response:
     """Stop recognising a browser; its logins end, this one too if it is the one in use."""
     logins.forget_browser(current.db, current.user.id, browser_id, current.origin)
     if browser_id == current.user.browser_id:
         start_session(Kind.ANONYMOUS, notice=pages.BROWSER_FORGOTTEN)
-        return redirect(url_for("accounts.login"), 303)
+        response = redirect(url_for("accounts.login"), 303)
+        response.headers["Clear-Site-Data"] = '"cache"'
+        return response
     return _done(pages.BROWSER_FORGOTTEN)
 
 
@@ -103,4 +115,13 @@ def _page(refused_names: dict[str, RefusedName] | None = None) -> str:
         ],
         browsers=logins.known_browsers(current.db, user.id),
         refused_names=refused_names or {},
+        browser_mail=_browser_mail(),
     )
+
+
+def _browser_mail() -> BrowserMailForm | None:
+    """Return the choice, when the company leaves it to its people."""
+    if current.db.get_one(Company, THE_COMPANY).forces_browser_mail:
+        return None
+    wanted = current.db.get_one(User, current.user.id).wants_browser_mail
+    return BrowserMailForm(data={"wants_browser_mail": wanted})

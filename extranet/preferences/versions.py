@@ -42,6 +42,14 @@ def apply(record: Any, values: Mapping[str, Any]) -> None:
         setattr(record, field, value)
 
 
+def sides(changes: list[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """Return what the changed fields said ``before`` and say ``after``."""
+    return {
+        "before": {field: old for field, old, _ in changes},
+        "after": {field: new for field, _, new in changes},
+    }
+
+
 def pack(changes: list[tuple[str, str, str]]) -> str:
     """Return the JSON that a version row keeps."""
     return json.dumps(changes, ensure_ascii=False)

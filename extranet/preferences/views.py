@@ -5,10 +5,21 @@ from __future__ import annotations
 from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
-from extranet.preferences import company, display, history, profile, security, sessions
+from extranet.preferences import company, display, email, factors, history, notices, profile, security, sessions
 from extranet.preferences.blueprint import blueprint
 
-__all__ = ["blueprint", "company", "display", "history", "profile", "security", "sessions"]
+__all__ = [
+    "blueprint",
+    "company",
+    "display",
+    "email",
+    "factors",
+    "history",
+    "notices",
+    "profile",
+    "security",
+    "sessions",
+]
 
 
 @blueprint.get("/")

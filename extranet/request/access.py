@@ -12,7 +12,9 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from extranet.models import Role
+from extranet.request import obligations
 from extranet.request.current import current
+from extranet.request.paths import asked_path, path_of, referring_path
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -45,8 +47,27 @@ def while_password_expired(view: View) -> View:
     return view
 
 
+def sensitive(view: View) -> View:
+    """Open a view only to somebody who proved who they are in the last ten minutes; others are asked to, first.
+
+    Nothing is changed by then: they are led back to the page itself, or to the one that holds the form (``form_on``).
+    """
+    view.is_sensitive = True  # type: ignore[attr-defined]
+    return view
+
+
+def form_on(endpoint: str) -> Callable[[View], View]:
+    """Name the page that leads to a sensitive view. Without it: the page at hand, or the one the browser names."""
+
+    def mark(view: View) -> View:
+        view.form_on = endpoint  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def check() -> Response | None:
-    """Send strangers to the sign-in page and refuse who has not the role."""
+    """Send strangers to the sign-in page, refuse who has not the role, and ask for proof where it matters."""
     if isinstance(request.routing_exception, RequestRedirect):
         return redirect(_path_of(request.routing_exception.new_url), 308)
     if request.routing_exception is not None:
@@ -57,18 +78,26 @@ def check() -> Response | None:
     if not current.is_signed_in:
         if current.state.writes:
             raise Unauthorized
-        return redirect(url_for("accounts.login", next=request.full_path.rstrip("?")), 303)
-    if current.user.must_change_password and not getattr(view, "is_open_while_password_expired", False):
-        return redirect(url_for("preferences.security"), 303)
+        return redirect(url_for("accounts.login", next=asked_path()), 303)
+    if obligations.is_in_the_way(current.user, view):
+        return redirect(url_for(obligations.WHERE), 303)
     roles = getattr(view, "roles", None)
     if roles is not None and current.user.role not in roles:
         raise Forbidden
+    if getattr(view, "is_sensitive", False) and not current.user.is_proved:
+        return redirect(url_for("confirmation.show", next=_page_before(view)), 303)
     return None
 
 
 def is_platform(asked: Request) -> bool:
     """Tell whether a request is for a page without tenant."""
     return getattr(_view_of(asked), "is_platform", False)
+
+
+def _page_before(view: Any) -> str:
+    if endpoint := getattr(view, "form_on", ""):
+        return path_of(endpoint)
+    return referring_path() if current.state.writes else asked_path()
 
 
 def _path_of(url: str) -> str:

@@ -1,6 +1,7 @@
 """Step 4: the two cookies, and no others.
 
 ``__Host-session``  sealed, no Max-Age: an anonymous visitor's holds a CSRF secret, a signed-in one's also the login's
+                    and either one's the token of a one-time link, once that was opened in this browser
 ``__Host-device``   sealed random id, at most 100 days; recognises a browser, never signs anyone in
 
 Both are sealed with the tenant's key, bound to their name and the tenant's epoch. One that does not open is
@@ -30,8 +31,9 @@ _LONGEST_COOKIE = 3800
 _LONGEST_MAX_AGE = 100 * 24 * 3600
 _SESSION_SECONDS = 12 * 3600
 
-# kind, notice, expiry, CSRF secret, carried secret
+# kind, notice, expiry, CSRF secret, carried secret; and when a one-time link was opened, its token
 _SESSION = struct.Struct(">BBI16s32s")
+_SESSION_WITH_LINK = struct.Struct(">BBI16s32s32s")
 _DEVICE = struct.Struct(">I16s")
 # What browsers drop, and no more: "\xa0__Host-session" is another name, which any site of the parent domain may set.
 _BLANKS = " \t"
@@ -65,6 +67,13 @@ def start_session(kind: Kind, secret: bytes = NO_SECRET, notice: int = 0) -> Non
     current.state.cookie_changed = True
 
 
+def carry_link(token: bytes) -> None:
+    """Carry a one-time link's token in the session cookie: in the address it would linger in histories."""
+    if not current.is_signed_in:
+        start_session(Kind.ANONYMOUS)
+    change_session(link=token)
+
+
 def forget_changes() -> None:
     """Go back to what the browser sent: the answer is an error, and what the view was about to say is not true."""
     state = current.state
@@ -95,11 +104,13 @@ def write(response: Response) -> Response:
 
 def _read_session(header: str) -> SessionCookie | None:
     opened = _open(header, SESSION_COOKIE)
+    if len(opened) == _SESSION.size:
+        opened += NO_SECRET
     # Another length is another release's format: its owner signs in again.
-    if len(opened) != _SESSION.size:
+    if len(opened) != _SESSION_WITH_LINK.size:
         return None
-    kind, notice, expires, csrf, secret = _SESSION.unpack(opened)
-    return SessionCookie(Kind(kind), notice, csrf, secret, expires) if expires > time.time() else None
+    kind, notice, expires, csrf, secret, link = _SESSION_WITH_LINK.unpack(opened)
+    return SessionCookie(Kind(kind), notice, csrf, secret, expires, link) if expires > time.time() else None
 
 
 def _read_device(header: str) -> bytes:
@@ -145,7 +156,9 @@ def _encoded(sealed: bytes) -> str:
 
 
 def _packed(cookie: SessionCookie) -> bytes:
-    return _SESSION.pack(cookie.kind, cookie.notice, int(time.time()) + _SESSION_SECONDS, cookie.csrf, cookie.secret)
+    expires = int(time.time()) + _SESSION_SECONDS
+    packed = _SESSION.pack(cookie.kind, cookie.notice, expires, cookie.csrf, cookie.secret)
+    return packed if cookie.link == NO_SECRET else packed + cookie.link
 
 
 def _seal(name: str, plain: bytes) -> str:

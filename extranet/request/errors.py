@@ -15,6 +15,7 @@ from extranet.request import cookies, pages
 from extranet.request.csrf import CookieMissing, CsrfRefused
 from extranet.request.current import current
 from extranet.request.events import note
+from extranet.request.paths import asked_path, local_path
 from extranet.security_log.events import Event
 from tenants import errors as tenancy
 
@@ -23,12 +24,13 @@ logger = structlog.get_logger("extranet.errors")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Status and words of an error page, translated when it is shown."""
+    """Status and words of an error page, translated when it is shown. ``passes``: the address answers again later."""
 
     status: int
     title: str
     message: str
     advice: str = ""
+    passes: bool = False
 
 
 _NOT_FOUND = Page(
@@ -49,18 +51,21 @@ _UNAVAILABLE = Page(
     lazy("Temporarily unavailable"),
     lazy("This extranet cannot be reached right now."),
     lazy("Nothing you saved is lost. Please try again in a few minutes."),
+    passes=True,
 )
 _BEHIND = Page(
     503,
     lazy("Being updated"),
     lazy("This extranet is being updated."),
     lazy("It will be back in a few minutes. Nothing you saved is lost."),
+    passes=True,
 )
 _SUSPENDED = Page(
     503,
     lazy("Suspended"),
     lazy("This extranet is suspended."),
     lazy("Please ask your administrator. Nothing has been deleted."),
+    passes=True,
 )
 _CLOSED = Page(410, lazy("Closed"), lazy("This extranet is closed."), lazy("Please ask your former administrator."))
 _CSRF = Page(
@@ -188,6 +193,7 @@ def _render(page: Page) -> Response:
         title=str(page.title),
         message=str(page.message),
         advice=str(page.advice),
+        again=local_path(asked_path()) if page.passes and request.method == "GET" else "",
         reference=current.state.request_id if page.status >= 500 else "",
     )
     return make_response(html, page.status)

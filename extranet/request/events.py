@@ -5,22 +5,28 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from extranet.accounts.limits import network_of
+from extranet.accounts.limits import network_of, reserve_all
 from extranet.request.current import current
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import NOBODY
-from tenants.throttle import Limit, reserve
+from tenants.throttle import Limit
 
 # A flood from one address must not fill the log: after this many of one kind, the rest of the quarter is not written.
 _MOST_PER_QUARTER = 20
+# Nor a flood from as many addresses as somebody can hire.
+_MOST_OF_A_KIND = 1_000
 _QUARTER = 15 * 60
 
 
 def note(event: Event, *, details: dict[str, Any], outcome: Outcome = Outcome.REFUSED) -> None:
     """Record what is no operation of anybody's, at most twenty of a kind per address and quarter of an hour."""
     actor = current.user.id if current.is_signed_in else NOBODY
-    bucket = current.keys.mac("throttle", f"note/{event}/{network_of(current.client.address)}".encode())
+    address, everywhere = f"note/{event}/{network_of(current.client.address)}", f"note/{event}"
+    limits = [
+        Limit(current.keys.mac("throttle", address.encode()), _MOST_PER_QUARTER, _QUARTER),
+        Limit(current.keys.mac("throttle", everywhere.encode()), _MOST_OF_A_KIND, _QUARTER),
+    ]
     with current.aside() as db:
-        if reserve(db, Limit(bucket, _MOST_PER_QUARTER, _QUARTER), int(time.time())) == 0:
+        if reserve_all(db, limits, int(time.time())) == 0:
             record(db, event, current.origin, actor=actor, outcome=outcome, details=details)

@@ -6,18 +6,21 @@ and its reading of X-Forwarded-For are never run, for they know no tenants.
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from flask import Flask, request
 from flask_login import AnonymousUserMixin, LoginManager
 from flask_login.utils import _user_context_processor
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import bindparam, exists, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
-from extranet.accounts.logins import IDLE_LIFE
+from extranet.accounts.browsers import describe_browser
+from extranet.accounts.limits import noted_limits, reserve_all
 from extranet.i18n import best_language, use_language
-from extranet.models import Company, Login, User, UserState
+from extranet.models import Company, Login, Passkey, Totp, User, UserState
 from extranet.models.base import utc_now
 from extranet.models.login import hash_secret
 from extranet.request import cookies, pages
@@ -27,11 +30,15 @@ from extranet.request.state import Kind, State
 from extranet.request.user import USER_COLUMNS, SignedIn
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
+from extranet.security_log.origin import printable
 
 # Writing "last seen" with each request would make every page a write.
 _LAST_SEEN_EVERY = timedelta(seconds=60)
 
 _login, _user, _company = Login.__table__.c, User.__table__.c, Company.__table__.c
+
+_has_app = exists().where(Totp.user_id == _user.id, Totp.confirmed_at.is_not(None))
+_has_passkey = exists().where(Passkey.user_id == _user.id)
 
 # Plain columns in one query: building two mapped objects costs three times as much.
 _FIND = (
@@ -42,7 +49,16 @@ _FIND = (
         _login.browser_id,
         _login.last_seen_at,
         _login.expires_at,
+        _login.proved_at,
+        _login.factors,
+        _login.user_agent,
+        _company.idle_minutes,
+        # No query of its own: each looks one index up.
+        or_(_has_app, _has_passkey),
+        _company.second_factor,
+        _company.second_factor_from,
         _company.accent_hue,
+        _company.logo,
     )
     .select_from(
         Login.__table__.join(User.__table__, _login.user_id == _user.id).join(Company.__table__, literal_column("1=1"))
@@ -90,12 +106,16 @@ def _find_user(state: State) -> None:
         return
     found = SignedIn(*row)
     now = utc_now()
-    if found.expires_at <= now or found.last_seen_at + IDLE_LIFE <= now:
+    if found.expires_at <= now or found.last_seen_at + timedelta(minutes=found.idle_minutes) <= now:
         _write(lambda db: _expire(db, found))
         start_session(Kind.ANONYMOUS)
         return
+    agent = printable(current.client.user_agent)
+    if agent != found.user_agent and describe_browser(agent) != describe_browser(found.user_agent):
+        found = replace(found, proved_at=None, user_agent=agent)
+        _write(lambda db: _doubt(db, found))
     state.user = found
-    state.accent = found.accent_hue
+    state.accent, state.logo = found.accent_hue, found.logo
     use_language(found.language)
     if now - found.last_seen_at > _LAST_SEEN_EVERY:
         _write(lambda db: db.execute(update(Login).where(Login.id == found.login_id).values(last_seen_at=now)))
@@ -107,6 +127,17 @@ def _expire(db: Session, found: SignedIn) -> None:
         login.ended_at = utc_now()
         login.end_reason = "expired"
         record(db, Event.LOGIN_EXPIRED, current.origin, actor=found.id, details={"login": found.login_id})
+
+
+def _doubt(db: Session, found: SignedIn) -> None:
+    """Note that a login goes on in what calls itself another browser: what is sensitive wants proof again.
+
+    It does not end: browsers are updated, and phones pretend to be computers.
+    """
+    db.execute(update(Login).where(Login.id == found.login_id).values(proved_at=None, user_agent=found.user_agent))
+    if reserve_all(db, noted_limits(db.info["keys"], f"moved/{found.id}"), int(time.time())) == 0:
+        origin = replace(current.origin, browser_ref=found.browser_id, login_ref=found.login_id)
+        record(db, Event.LOGIN_MOVED, origin, actor=found.id, details={"login": found.login_id})
 
 
 def _write(change: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from flask import Flask, current_app, render_template
 from markupsafe import Markup
 from sqlalchemy import select
 
+from extranet.accounts.new_passwords import shortest_password
 from extranet.dates import Dates
 from extranet.i18n import current_language, gettext, lazy, ngettext
 from extranet.models import Company
@@ -22,7 +23,7 @@ from extranet.request.csrf import field as csrf_field
 from extranet.request.current import current
 
 _DEFAULT_ACCENT = 210
-_LOOK = select(Company.accent_hue, Company.language)
+_LOOK = select(Company.accent_hue, Company.language, Company.logo, Company.welcome)
 
 # The sealed session cookie carries one of these numbers from a form to the page after it.
 NOTICES = {
@@ -37,9 +38,54 @@ NOTICES = {
     9: lazy("The browser has been forgotten."),
     10: lazy("You are signed out."),
     11: lazy("Every other session has been signed out. Now choose a new password."),
+    20: lazy("That took too long. Please sign in once more."),
+    21: lazy("Your authenticator app is set up. Your other sessions have been signed out."),
+    22: lazy("The passkey has been added. Your other sessions have been signed out."),
+    23: lazy("The passkey has been renamed."),
+    24: lazy("The passkey has been removed. Your other sessions have been signed out."),
+    25: lazy("The authenticator app has been removed. Your other sessions have been signed out."),
+    26: lazy("You used a recovery code. It will not work again."),
+    27: lazy("You used a recovery code, and few are left. Make new ones under Preferences, Security."),
+    50: lazy("The role has been changed."),
+    51: lazy("The username has been changed."),
+    52: lazy("The account is deactivated. Whoever used it has been signed out."),
+    53: lazy("The account is open again."),
+    54: lazy("Failed attempts are forgotten."),
+    55: lazy("All their sessions have been signed out."),
+    56: lazy("A link to choose a new password has been mailed."),
+    57: lazy("The second factors have been reset."),
+    58: lazy("Another administrator has to approve this now, on this page, within a day."),
+    59: lazy("The request has been dropped."),
+    60: lazy("The invitation is on its way."),
+    61: lazy("The invitation has been revoked."),
+    62: lazy("The import is finished."),
+    63: lazy("Part of the people have been imported. Continue with the rest."),
+    64: lazy("The logo has been changed."),
+    65: lazy("The logo has been removed."),
+    30: lazy("Your password has been changed. Please sign in with the new one."),
+    31: lazy(
+        "Everybody is signed out, and the old password no longer works. A link to choose a new one is in your mail."
+    ),
+    32: lazy(
+        "Everybody is signed out, and the old password no longer works. Your administrator will let you in again."
+    ),
+    33: lazy("Your e-mail address has been changed."),
+    34: lazy("We have sent a link to your new address. Nothing changes until you open it."),
+    35: lazy("Your e-mail address stays as it is."),
+    40: lazy("It is you. For ten minutes you will not be asked again."),
+    70: lazy("Noted. The logs are open to you now."),
 }
+LOG_NOTICE_READ = 70
 SAVED, PICTURE_CHANGED, PICTURE_REMOVED, PASSWORD_CHANGED, PASSWORD_SET = 1, 2, 3, 4, 5
+PASSWORD_RESET, SHUT_OUT, SHUT_OUT_FOR_GOOD, EMAIL_CONFIRMED, EMAIL_ASKED, EMAIL_KEPT = 30, 31, 32, 33, 34, 35
+CONFIRMED = 40
+SIGN_IN_TOO_LATE, APP_ADDED, PASSKEY_ADDED, PASSKEY_RENAMED, PASSKEY_REMOVED, APP_REMOVED = 20, 21, 22, 23, 24, 25
+RECOVERY_CODE_USED, RECOVERY_CODES_FEW = 26, 27
 LOGIN_ENDED, LOGINS_ENDED, BROWSER_RENAMED, BROWSER_FORGOTTEN, SIGNED_OUT, STRANGER_REPORTED = 6, 7, 8, 9, 10, 11
+
+ROLE_CHANGED, USERNAME_CHANGED, DEACTIVATED, REACTIVATED, UNLOCKED, SIGNED_OUT_EVERYWHERE = 50, 51, 52, 53, 54, 55
+RESET_MAILED, FACTORS_RESET, FACTOR_RESET_ASKED, FACTOR_RESET_WITHDRAWN = 56, 57, 58, 59
+INVITED, INVITATION_REVOKED, IMPORTED, IMPORTED_SO_FAR, LOGO_CHANGED, LOGO_REMOVED = 60, 61, 62, 63, 64, 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +107,8 @@ def init_app(app: Flask) -> None:
         static=static,
         format_datetime=_format_datetime,
         format_date=_format_date,
+        shortest_password=_shortest_password,
+        format_day=_format_day,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -73,7 +121,8 @@ def render(template: str, **values: Any) -> str:
 def company_look() -> Look:
     """Return the tenant's accent and default language."""
     row = current.db.execute(_LOOK).one()
-    current.state.accent = row.accent_hue
+    state = current.state
+    state.accent, state.logo, state.welcome = row.accent_hue, row.logo, row.welcome
     return Look(row.accent_hue, row.language)
 
 
@@ -102,12 +151,20 @@ def _markup(_language: str, message: str) -> Markup:
     return Markup(gettext(message))  # noqa: S704
 
 
+def _shortest_password() -> int:
+    return shortest_password(current.db)
+
+
 def _format_datetime(moment: datetime) -> str:
     return dates().datetime(moment)
 
 
 def _format_date(moment: datetime) -> str:
     return dates().date(moment)
+
+
+def _format_day(day: date) -> str:
+    return dates().day(day)
 
 
 def _context() -> Mapping[str, Any]:
@@ -118,6 +175,8 @@ def _context() -> Mapping[str, Any]:
         "me": user,
         "language": current_language(),
         "accent": state.accent if state.accent is not None else _DEFAULT_ACCENT,
+        "logo_url": f"/logo?v={state.logo[:8]}" if state.logo else None,
+        "welcome": state.welcome,
         "theme": user.theme if user else "system",
         "density": user.density if user else "comfortable",
         "motion": "reduce" if user and user.reduce_motion else "normal",

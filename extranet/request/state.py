@@ -31,17 +31,22 @@ class Kind(IntEnum):
     ANONYMOUS = 1
     LOGIN = 2
     INVITATION = 3
+    PENDING = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCookie:
-    """The opened session cookie. ``secret`` is the login's, or an invitation's token, or zeros."""
+    """The opened session cookie. ``secret`` is that of a login or a pending sign-in, an invitation's token, or zeros.
+
+    ``link`` is the token of a one-time link that was opened in this browser, by somebody signed in or not.
+    """
 
     kind: Kind = Kind.ANONYMOUS
     notice: int = 0
     csrf: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     secret: bytes = NO_SECRET
     expires: int = 0
+    link: bytes = NO_SECRET
 
 
 @dataclass(slots=True)
@@ -63,3 +68,5 @@ class State:
     new_device: bytes = b""
     user: SignedIn | None = None
     accent: int | None = None
+    logo: str = ""
+    welcome: str = ""

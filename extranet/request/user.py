@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask_login import UserMixin
 
+from extranet.factors.policy import is_asked, is_due
 from extranet.models import Role
+from extranet.models.base import utc_now
+
+PROOF_LIFE = timedelta(minutes=10)
+"""How long after proving who one is what is sensitive stays open."""
 
 USER_COLUMNS = (
     "id",
@@ -54,7 +59,15 @@ class SignedIn(UserMixin):  # type: ignore[misc]
     browser_id: str
     last_seen_at: datetime
     expires_at: datetime
+    proved_at: datetime | None
+    factors: str
+    user_agent: str
+    idle_minutes: int
+    has_factor: bool
+    second_factor: str
+    second_factor_from: datetime | None
     accent_hue: int
+    logo: str
 
     @property
     def name(self) -> str:
@@ -70,6 +83,21 @@ class SignedIn(UserMixin):  # type: ignore[misc]
     def avatar_url(self) -> str | None:
         """Where the picture is; None draws the initials."""
         return f"/people/{self.id}/avatar?v={self.avatar[:8]}" if self.avatar else None
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether they proved who they are a short while ago."""
+        return self.proved_at is not None and utc_now() - self.proved_at < PROOF_LIFE
+
+    @property
+    def factor_is_asked(self) -> bool:
+        """Whether their company asks them, now or soon, for a second factor that they have not."""
+        return not self.has_factor and is_asked(self.role, self.second_factor, self.second_factor_from)
+
+    @property
+    def factor_is_due(self) -> bool:
+        """Whether they have to set one up before anything else."""
+        return not self.has_factor and is_due(self.role, self.second_factor, self.second_factor_from)
 
     @property
     def is_admin(self) -> bool:

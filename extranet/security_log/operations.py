@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from extranet.models.security_event import security_event_head_table, security_event_table
 from extranet.security_log.events import Event, Outcome, TenantEvent
-from extranet.security_log.origin import NOBODY, Origin, printable
+from extranet.security_log.origin import EVERYBODY, NOBODY, OPERATOR, Origin, printable
 from tenants.journal import Entry, Journal
 from tenants.keys import TenantKeys
 
@@ -30,12 +30,15 @@ def record(
     outcome: Outcome = Outcome.OK,
     details: dict[str, Any] | None = None,
     typed: str = "",
+    sealed: Mapping[str, str] | None = None,
 ) -> None:
     """Append one event to the log of the tenant whose ``db`` this is.
 
-    ``typed`` is what a stranger typed as a name: it goes into the sealed part, for it is often a password.
+    ``typed`` is what a stranger typed as a name: it goes into the sealed part, for it is often a password. So does
+    whatever else is ``sealed``, because it may have to be erased one day.
     """
-    private = {
+    private: dict[str, Any] = {
+        **{name: printable(text) for name, text in (sealed or {}).items()},
         "address": origin.address,
         "port": origin.port,
         "user_agent": printable(origin.user_agent),
@@ -58,6 +61,9 @@ def record(
 # Somebody looked at entries about everyone: that concerns everyone.
 _ABOUT_EVERYONE = (Event.LOG_VIEWED, Event.LOG_EXPORTED, Event.ALL_SIGNED_OUT, Event.RESTORED)
 
+# Unless it was at those about one person.
+_ABOUT_SOME = (Event.LOG_VIEWED, Event.LOG_EXPORTED)
+
 
 def count_about(db: Session, user_id: str) -> int:
     """Return how many entries concern one person."""
@@ -73,7 +79,8 @@ def read_about(db: Session, user_id: str, *, offset: int = 0, limit: int | None 
 
 def _concerns(user_id: str) -> ColumnElement[bool]:
     columns = security_event_table.c
-    return or_(columns.subject == user_id, columns.event.in_(_ABOUT_EVERYONE))
+    about_others = columns.event.in_(_ABOUT_SOME) & columns.subject.not_in((OPERATOR, EVERYBODY))
+    return or_(columns.subject == user_id, columns.event.in_(_ABOUT_EVERYONE) & ~about_others)
 
 
 def read_last(db: Session, limit: int) -> list[Entry]:

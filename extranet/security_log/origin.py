@@ -9,6 +9,7 @@ _LONGEST_USER_AGENT = 400
 
 OPERATOR = "operator"
 NOBODY = "anonymous"
+EVERYBODY = "everybody"
 
 
 @dataclass(frozen=True, slots=True)

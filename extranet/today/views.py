@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from extranet.accounts.browsers import describe_browser
 from extranet.accounts.logins import last_sign_in
 from extranet.i18n import gettext as _
-from extranet.models import Profile
+from extranet.models import Company, Profile
 from extranet.request import pages
 from extranet.request.current import current
 
@@ -19,9 +19,13 @@ blueprint = Blueprint("today", __name__)
 
 # Plain columns, built once: the home page is seen most, and an object costs three times as much.
 _profile = Profile.__table__.c
-_PROFILE = select(_profile.position, _profile.department, _profile.phone, _profile.mobile).where(
-    _profile.user_id == bindparam("user_id")
-)
+_PROFILE = select(
+    _profile.position,
+    _profile.department,
+    _profile.phone,
+    _profile.mobile,
+    select(Company.welcome).scalar_subquery().label("welcome"),
+).where(_profile.user_id == bindparam("user_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ def _last_login() -> LastLogin | None:
 
 def _missing() -> list[str]:
     profile = current.db.execute(_PROFILE, {"user_id": current.user.id}).one()
+    current.state.welcome = profile.welcome
     wanted = {
         _("Picture"): current.user.avatar,
         _("Job title"): profile.position,

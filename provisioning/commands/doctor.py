@@ -11,6 +11,7 @@ import click
 
 from provisioning.backup_answers import LONGEST_WITHOUT, overdue_backups
 from provisioning.console import Console, verb
+from provisioning.examination_mail import examine_mail
 from provisioning.examination_servers import examine_servers
 from provisioning.findings import Finding, attempt, check_private
 from provisioning.unfinished_work import unfinished_work
@@ -85,6 +86,8 @@ def _examine(console: Console, logs: bool) -> Iterator[Finding]:
 def _examine_tenant(tenancy: Tenancy, tenant: Tenant, logs: bool) -> Iterator[Finding]:
     opened = attempt(tenant.slug, f"{tenant.state}, key and database open", lambda: _open(tenancy, tenant))
     yield opened
+    if opened.ok:
+        yield from examine_mail(tenancy, tenant)
     if logs and opened.ok:
         yield attempt(f"{tenant.slug} log", "every entry holds", lambda: _verify_log(tenancy, tenant))
 

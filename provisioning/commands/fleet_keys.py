@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from extranet.security_log.events import TenantEvent
 from provisioning.commands.tenant_keys import document, ending_logins
 from provisioning.console import Console, verb
 from provisioning.progress import ProgressLine, pace
+from provisioning.telling import telling
 
 if TYPE_CHECKING:
     from tenants.fleet_rotation import Plan
@@ -56,7 +58,8 @@ def _rotate_tenants(console: Console) -> None:
     done: list[Rotated] = []
     failed: dict[str, str] = {}
     began = time.monotonic()
-    with ProgressLine() as line, closing(rotate_fleet(console.tenancy, plan, ending_logins(console))) as outcomes:
+    tell = telling(console, TenantEvent.KEYS_ROTATED)
+    with ProgressLine() as line, closing(rotate_fleet(console.tenancy, plan, ending_logins(console), tell)) as outcomes:
         for outcome in outcomes:
             if outcome.rotated is None:
                 failed[outcome.slug] = outcome.fault

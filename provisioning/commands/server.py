@@ -55,7 +55,7 @@ def add(console: Console, name: str, connections: int | None, through: str, url_
     """
     from tenants.stores.registering import register_server
 
-    url = _read_url(url_file) if url_file else read_secret("Connection string", twice=False)
+    url = _read_url(url_file) if url_file else read_secret("URL", twice=False)
     done = register_server(console.tenancy, name, url.strip(), connections=connections, through=through)
     document = {
         **_document(done.server),
@@ -69,7 +69,7 @@ def add(console: Console, name: str, connections: int | None, through: str, url_
 @command.command("list")
 @verb()
 def list_servers(console: Console) -> None:
-    """List the registered servers, and whether each can be reached.
+    """List the registered servers, and whether each can be reached. Exit 1 when one cannot.
 
     \b
     Example:
@@ -96,6 +96,8 @@ def list_servers(console: Console) -> None:
         ],
         "There is no server: tenants are kept in the home folder. Register one with: extranet server add",
     )
+    if any(found["fault"] for found in documents):
+        raise click.exceptions.Exit(1)
 
 
 @command.command(short_help="Forget a server that holds no tenant.")
@@ -150,7 +152,7 @@ def _told(done: Registration) -> list[str]:
         lines.append("It was registered before: credential, address and connections are replaced.")
         lines.append("Serving processes take up another number of connections when they are restarted.")
     if done.statements:
-        lines += ["", "Still to be run by the server's own administrator (these databases are open to every role):"]
+        lines += ["", "Still to be run by the server's own administrator:"]
         lines += [f"  {statement}" for statement in done.statements]
     lines += ["", "Before all other lines in the server's pg_hba.conf, then reload it:"]
     lines += [f"  {rule}" for rule in done.rules]

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from extranet.i18n import LANGUAGES
+from extranet.security_log.events import TenantEvent
 from extranet.security_log.origin import OPERATOR
 from provisioning.backup_answers import verified_card
 from provisioning.commands.tenant_keys import rotate_keys
 from provisioning.commands.tenant_life import clone, close, move, purge, rename, reopen
 from provisioning.console import Console, read_secret, verb
+from provisioning.place import place_for_new
 from provisioning.table import card
+from provisioning.telling import telling
 from provisioning.tenant_card import storage, tenant_document, tenant_url
-from tenants.errors import TenancyError
+from tenants.errors import SchemaBehind, TenancyError
 
 if TYPE_CHECKING:
     from tenants.databases import TenantSession
@@ -80,7 +83,7 @@ def create(
         return invite(db, user, console.origin, OPERATOR)
 
     tenancy = console.tenancy
-    tenant, token = create_tenant(tenancy, slug, name, prepare, server or tenancy.servers.least_filled())
+    tenant, token = create_tenant(tenancy, slug, name, prepare, server or place_for_new(console))
     url = tenant_url(console, tenant)
     invitation = f"{url}/invitation/{token}" if token else ""
     console.say(
@@ -130,6 +133,7 @@ def show(console: Console, slug: str) -> None:
     tenancy = console.tenancy
     tenant = tenancy.registry.by_slug(slug)
     dates = tenancy.registry.dates_of(tenant)
+    users, why = _users(console, tenant)
     document = {
         **tenant_document(console, tenant),
         "hosts": tenancy.registry.hosts_of(tenant),
@@ -138,10 +142,10 @@ def show(console: Console, slug: str) -> None:
         "changed_at": f"{dates.changed_at:%Y-%m-%dT%H:%M:%SZ}",
         "folder": str(tenancy.settings.folder_of(tenant.uuid)),
         "storage_bytes": storage(console, tenant),
-        "users": _users(console, tenant),
+        "users": users,
         **verified_card(console, tenant),
     }
-    console.say(document, *card(document))
+    console.say(document, *card({**document, "users": why or users}))
 
 
 @command.command()
@@ -156,7 +160,7 @@ def suspend(console: Console, slug: str) -> None:
     """
     from tenants.lifecycle import suspend_tenant
 
-    tenant = suspend_tenant(console.tenancy, slug)
+    tenant = suspend_tenant(console.tenancy, slug, telling(console, TenantEvent.SUSPENDED))
     console.say(
         tenant_document(console, tenant), f"{slug} is suspended. Serve it again with: extranet tenant resume {slug}"
     )
@@ -174,7 +178,7 @@ def resume(console: Console, slug: str) -> None:
     """
     from tenants.lifecycle import resume_tenant
 
-    tenant = resume_tenant(console.tenancy, slug)
+    tenant = resume_tenant(console.tenancy, slug, telling(console, TenantEvent.RESUMED))
     console.say(tenant_document(console, tenant), f"{slug} is active at {tenant_url(console, tenant)}")
 
 
@@ -201,8 +205,8 @@ def logout_all(console: Console, slug: str) -> None:
     )
 
 
-def _users(console: Console, tenant: Tenant) -> dict[str, int] | None:
-    """Return how many people there are by state; None when the database cannot be opened."""
+def _users(console: Console, tenant: Tenant) -> tuple[dict[str, int] | None, str]:
+    """Return how many people there are by state; None when the database cannot be read, and why where that is known."""
     from sqlalchemy import func, select
 
     from extranet.models import User
@@ -210,6 +214,8 @@ def _users(console: Console, tenant: Tenant) -> dict[str, int] | None:
     try:
         with console.tenancy.open_db(tenant) as db:
             counts = db.execute(select(User.state, func.count()).group_by(User.state).order_by(User.state))
-            return {str(state): count for state, count in counts}
+            return {str(state): count for state, count in counts}, ""
+    except SchemaBehind:
+        return None, "unknown: the database is behind this code. Run: extranet fleet migrate"
     except TenancyError:
-        return None
+        return None, ""

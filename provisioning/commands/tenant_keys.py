@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from extranet.security_log.events import TenantEvent
 from extranet.security_log.origin import OPERATOR
 from provisioning.console import Console, verb
+from provisioning.telling import telling
 
 if TYPE_CHECKING:
     from tenants.rotation import EndLogins, Rotated
@@ -33,7 +35,9 @@ def rotate_keys(console: Console, slug: str, logout: bool) -> None:
     """
     from tenants import rotation
 
-    rotated = rotation.rotate_keys(console.tenancy, slug, ending_logins(console), logout=logout)
+    rotated = rotation.rotate_keys(
+        console.tenancy, slug, ending_logins(console), logout=logout, tell=telling(console, TenantEvent.KEYS_ROTATED)
+    )
     console.say(document(rotated), *_lines(rotated))
 
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from extranet.security_log.events import TenantEvent
-from extranet.security_log.origin import OPERATOR
 from provisioning.confirmation import confirm
 from provisioning.console import Console, verb
+from provisioning.place import place_for_new
 from provisioning.progress import ProgressLine
+from provisioning.telling import telling
 from provisioning.tenant_card import tenant_document, tenant_url
 from tenants.tenant import EMBEDDED, State
 
 if TYPE_CHECKING:
     from tenants.copying import Progress
-    from tenants.lifecycle import PurgePlan, Tell
+    from tenants.lifecycle import PurgePlan
 
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
@@ -36,7 +37,7 @@ def rename(console: Console, slug: str, new_slug: str) -> None:
     """
     from tenants.lifecycle import rename_tenant
 
-    tenant = rename_tenant(console.tenancy, slug, new_slug, _telling(console, TenantEvent.RENAMED))
+    tenant = rename_tenant(console.tenancy, slug, new_slug, telling(console, TenantEvent.RENAMED))
     console.say(
         tenant_document(console, tenant),
         f"{slug} is now {tenant.slug}, at {tenant_url(console, tenant)}",
@@ -62,7 +63,7 @@ def close(console: Console, slug: str, dry_run: bool) -> None:
         refuse_unless(tenant, State.ACTIVE, State.SUSPENDED, State.CLOSED)
         console.say(tenant_document(console, tenant), f"{slug} is {tenant.state} and would be closed.")
         return
-    tenant = close_tenant(console.tenancy, slug, _telling(console, TenantEvent.CLOSED))
+    tenant = close_tenant(console.tenancy, slug, telling(console, TenantEvent.CLOSED))
     due = console.tenancy.registry.dates_of(tenant).changed_at + GRACE
     console.say(
         {**tenant_document(console, tenant), "purge_due": f"{due:%Y-%m-%d}"},
@@ -83,7 +84,7 @@ def reopen(console: Console, slug: str) -> None:
     """
     from tenants.lifecycle import reopen_tenant
 
-    tenant = reopen_tenant(console.tenancy, slug, _telling(console, TenantEvent.REOPENED))
+    tenant = reopen_tenant(console.tenancy, slug, telling(console, TenantEvent.REOPENED))
     console.say(tenant_document(console, tenant), f"{slug} is active at {tenant_url(console, tenant)}")
 
 
@@ -104,12 +105,13 @@ def purge(console: Console, slug: str, dry_run: bool, at_once: bool, meant: str)
       extranet tenant purge acme --dry-run
       extranet tenant purge acme --yes-i-mean acme
     """
-    from tenants.lifecycle import plan_purge, purge_tenant
+    from tenants.lifecycle import plan_purge, purge_tenant, refuse_purge
 
     if dry_run:
         plan = plan_purge(console.tenancy, slug)
         console.say({"slug": slug, **_document(plan)}, *_lines(slug, plan))
         return
+    refuse_purge(console.tenancy, slug, at_once=at_once)
     confirm(slug, meant, f"Everything of {slug} will be destroyed for ever.")
     tombstone = purge_tenant(console.tenancy, slug, at_once=at_once)
     free = f"{tombstone.free_at:%Y-%m-%d}"
@@ -140,14 +142,14 @@ def clone(console: Console, slug: str, new_slug: str, name: str, server: str, dr
 
     tenancy = console.tenancy
     named = name or tenancy.registry.by_slug(slug).name
-    new = NewTenant(new_slug, named, server or tenancy.servers.least_filled())
+    new = NewTenant(new_slug, named, server or place_for_new(console))
     if dry_run:
         plan = plan_clone(tenancy, slug, new)
         document = {"slug": new_slug, "server": plan.server, "rows": plan.rows, "files": plan.files}
         console.say(document, f"{new_slug} would be made on {plan.server}: {plan.rows} rows, {plan.files} files.")
         return
     with _progress(f"Copying {slug}") as progress:
-        tenant = clone_tenant(tenancy, slug, new, _telling(console, TenantEvent.CLONED), progress)
+        tenant = clone_tenant(tenancy, slug, new, telling(console, TenantEvent.CLONED), progress)
     console.say(tenant_document(console, tenant), f"{new_slug} is ready at {tenant_url(console, tenant)}")
 
 
@@ -178,14 +180,8 @@ def move(console: Console, slug: str, server: str, dry_run: bool) -> None:
         console.say(document, f"{slug} would be moved from {plan.origin} to {plan.target}: {size}.")
         return
     with _progress(f"Copying {slug}") as progress:
-        tenant = move_tenant(tenancy, slug, server, _telling(console, TenantEvent.MOVED), progress)
+        tenant = move_tenant(tenancy, slug, server, telling(console, TenantEvent.MOVED), progress)
     console.say(tenant_document(console, tenant), f"{slug} is on {tenant.server}.")
-
-
-def _telling(console: Console, event: TenantEvent) -> Tell:
-    from extranet.security_log.operations import record
-
-    return lambda db, details: record(db, event, console.origin, actor=OPERATOR, details=dict(details))
 
 
 @contextmanager

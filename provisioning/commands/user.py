@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from extranet.security_log.origin import OPERATOR, Origin
+from provisioning.commands.user_factors import reset_factors
+from provisioning.commands.user_passwords import reset_password, set_password
 from provisioning.console import Console, read_secret, verb
+from provisioning.people import changing, document
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from extranet.models import User
-    from tenants.databases import TenantSession
 
 # As in extranet.models.Role, which would load SQLAlchemy for --help.
 _ROLES = ("admin", "manager", "member", "guest")
@@ -24,6 +25,10 @@ _ROLES = ("admin", "manager", "member", "guest")
 @click.group("user")
 def command() -> None:
     """Create, list, invite, disable, enable and unlock people; set their password."""
+
+
+for subcommand in (reset_factors, reset_password, set_password):
+    command.add_command(subcommand)
 
 
 @command.command(short_help="Create a user, who chooses a password by a link.")
@@ -57,7 +62,7 @@ def create(
     from extranet.models import Role
 
     password = read_secret("Password") if password_stdin else ""
-    with _changing(console, slug) as db:
+    with changing(console, slug) as db:
         new = operations.NewUser(username, email, first_name, last_name, Role(role))
         user = operations.create_user(db, new, console.origin, OPERATOR)
         if password:
@@ -66,7 +71,7 @@ def create(
         else:
             link = _link(console, slug, invitations.invite(db, user, console.origin, OPERATOR))
     console.say(
-        {**_document(user), "invitation": link},
+        {**document(user), "invitation": link},
         f"{user.username} is {_a(user.role)} of {slug}.",
         *(_link_lines(user, link) if link else (f"{user.username} can sign in with the password you gave.",)),
     )
@@ -88,7 +93,7 @@ def list_users(console: Console, slug: str) -> None:
 
     tenancy = console.tenancy
     with tenancy.open_db(tenancy.registry.by_slug(slug)) as db:
-        users = [_document(user) for user in db.scalars(select(User).order_by(User.username))]
+        users = [document(user) for user in db.scalars(select(User).order_by(User.username))]
     columns = ["username", "name", "email", "role", "state"]
     console.table(
         users,
@@ -111,10 +116,10 @@ def invite(console: Console, slug: str, username: str) -> None:
     """
     from extranet.accounts import invitations, operations
 
-    with _changing(console, slug) as db:
+    with changing(console, slug) as db:
         user = operations.find_user(db, username)
         link = _link(console, slug, invitations.invite(db, user, console.origin, OPERATOR))
-    console.say({**_document(user), "invitation": link}, *_link_lines(user, link))
+    console.say({**document(user), "invitation": link}, *_link_lines(user, link))
 
 
 @command.command()
@@ -132,7 +137,7 @@ def disable(console: Console, slug: str, username: str) -> None:
 
     user = _change(console, slug, username, disable_user)
     console.say(
-        _document(user),
+        document(user),
         f"{user.username} is disabled. Open the account again with: extranet user enable {slug} {user.username}",
     )
 
@@ -156,7 +161,7 @@ def enable(console: Console, slug: str, username: str) -> None:
         next_step = f"{user.username} has no password yet. Invite with: extranet user invite {slug} {user.username}"
     else:
         next_step = f"{user.username} is active and can sign in."
-    console.say(_document(user), next_step)
+    console.say(document(user), next_step)
 
 
 @command.command(short_help="Forget the failed attempts against an account.")
@@ -173,28 +178,7 @@ def unlock(console: Console, slug: str, username: str) -> None:
     from extranet.accounts.operations import unlock_user
 
     user = _change(console, slug, username, unlock_user)
-    console.say(_document(user), f"The failed attempts against {user.username} are forgotten.")
-
-
-@command.command("set-password")
-@click.argument("slug")
-@click.argument("username")
-@verb(changes=True)
-def set_password(console: Console, slug: str, username: str) -> None:
-    """Set a user's password from standard input. All their logins end.
-
-    \b
-    Example:
-      extranet user set-password acme ben < password.txt
-    """
-    from extranet.accounts import operations
-    from extranet.accounts.passwords import command_line_passwords
-
-    password = read_secret("Password")
-    with _changing(console, slug) as db:
-        user = operations.find_user(db, username)
-        operations.set_password(db, command_line_passwords(), user, password, console.origin, OPERATOR)
-    console.say(_document(user), f"The password of {user.username} is set; all their logins have ended.")
+    console.say(document(user), f"The failed attempts against {user.username} are forgotten.")
 
 
 def _change(
@@ -202,29 +186,10 @@ def _change(
 ) -> User:
     from extranet.accounts.operations import find_user
 
-    with _changing(console, slug) as db:
+    with changing(console, slug) as db:
         user = find_user(db, username)
         operation(db, user, console.origin, OPERATOR)
     return user
-
-
-@contextmanager
-def _changing(console: Console, slug: str) -> Iterator[TenantSession]:
-    tenancy = console.tenancy
-    with tenancy.open_db(tenancy.registry.by_slug(slug), writing=True) as db:
-        yield db
-        db.commit()
-
-
-def _document(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "username": user.username,
-        "name": user.name,
-        "email": user.email,
-        "role": str(user.role),
-        "state": str(user.state),
-    }
 
 
 def _link(console: Console, slug: str, token: str) -> str:

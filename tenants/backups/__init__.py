@@ -9,6 +9,7 @@ verifying.py  restore it where it harms nobody, and check it
 staging.py    make it ready beside what the tenant has
 restoring.py  put it in place of what the tenant has
 renewing.py   make a new tenant of it
+rescuing.py   put it on another server, when the tenant's own is lost
 placing.py    put files back
 catalogue.py  the registry's list
 

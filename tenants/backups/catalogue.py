@@ -24,7 +24,10 @@ SUFFIX = ".extranet-backup"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One backup. ``file`` is its name in the tenant's folder; ``fault`` is what the last verification found wrong."""
+    """One backup. ``file`` is its name in the tenant's folder; ``fault`` is what the last verification found wrong.
+
+    ``safety`` says that a restore made it, of what it replaced.
+    """
 
     id: UUID
     tenant_uuid: UUID
@@ -35,6 +38,7 @@ class Backup:
     made_at: datetime
     verified_at: datetime | None = None
     fault: str = ""
+    safety: bool = False
 
 
 class Catalogue:
@@ -46,7 +50,8 @@ class Catalogue:
 
     def path_of(self, backup: Backup) -> Path:
         """Return where a backup's archive is."""
-        return self._settings.backups_of(backup.tenant_uuid) / backup.file
+        # The list once had the folder before the name.
+        return self._settings.backups_of(backup.tenant_uuid) / Path(backup.file).name
 
     def make_folder(self, tenant_uuid: UUID) -> Path:
         """Return a tenant's folder, made when it is not there yet, for its owner alone."""

@@ -6,12 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from tenants.backups import contents
 from tenants.backups.archive import ChunkWriter, Header
-from tenants.backups.catalogue import SUFFIX, Backup, Catalogue, catalogue_of
+from tenants.backups.catalogue import SUFFIX, Backup, catalogue_of
 from tenants.backups.entries import Packer
 from tenants.backups.manifest import Manifest, Moment, read_moment
 from tenants.durable import draft_of, sync
@@ -45,27 +46,31 @@ def make_backup(tenancy: Tenancy, tenant: Tenant) -> Backup:
     return make(tenancy, tenant)[0]
 
 
-def make(tenancy: Tenancy, tenant: Tenant) -> tuple[Backup, Moment]:
-    """Do as ``make_backup``, and also return what the database was found to be."""
+def make(tenancy: Tenancy, tenant: Tenant, *, stopped: bool = False, safety: bool = False) -> tuple[Backup, Moment]:
+    """Do as ``make_backup``, and also return what the database was found to be.
+
+    ``stopped``: the caller keeps everybody from writing meanwhile. ``safety``: it is to replace what is backed up.
+    """
     if tenant.state not in WITH_DATA:
         raise IllegalTransition(f"{tenant.slug} is {tenant.state}: there is nothing to back up.")
-    header, catalogue = Header.new(tenant), catalogue_of(tenancy)
+    header = Header.new(tenant)
     path = tenancy.settings.backups_of(tenant.uuid) / f"{header.made_at:%Y%m%dT%H%M%SZ}-{header.id.hex[:12]}{SUFFIX}"
     try:
-        backup, moment = _write(tenancy, tenant, header, catalogue, path)
+        backup, moment = _write(tenancy, tenant, header, path, stopped)
     except OSError as error:
         raise BackupFailed(
             f"The backup of {tenant.slug} could not be written: {error.strerror}. Nothing of it is left."
         ) from error
-    catalogue.add(backup)
+    backup = replace(backup, safety=safety)
+    catalogue_of(tenancy).add(backup)
     return backup, moment
 
 
-def _write(tenancy: Tenancy, tenant: Tenant, header: Header, catalogue: Catalogue, path: Path) -> tuple[Backup, Moment]:
-    catalogue.make_folder(tenant.uuid)
+def _write(tenancy: Tenancy, tenant: Tenant, header: Header, path: Path, stopped: bool) -> tuple[Backup, Moment]:
+    catalogue_of(tenancy).make_folder(tenant.uuid)
     with _draft(path) as target:
         chunks = ChunkWriter(target, header, tenancy.keys_of(tenant))
-        moment = _pack(tenancy, tenant, header, Packer(chunks))
+        moment = _pack(tenancy, tenant, header, Packer(chunks), stopped)
     backup = Backup(
         id=header.id,
         tenant_uuid=tenant.uuid,
@@ -78,9 +83,9 @@ def _write(tenancy: Tenancy, tenant: Tenant, header: Header, catalogue: Catalogu
     return backup, moment
 
 
-def _pack(tenancy: Tenancy, tenant: Tenant, header: Header, packer: Packer) -> Moment:
+def _pack(tenancy: Tenancy, tenant: Tenant, header: Header, packer: Packer, stopped: bool) -> Moment:
     with _links(tenancy.settings.folder_of(tenant.uuid)) as links:
-        moment = _pack_database(tenancy, tenant, packer, links)
+        moment = _pack_database(tenancy, tenant, packer, links, stopped)
         for file in sorted(links.iterdir()):
             with open(file, "rb") as source, contents.file_entry(packer, file.name) as target:
                 shutil.copyfileobj(source, target, _CHUNK)
@@ -97,13 +102,13 @@ def _pack(tenancy: Tenancy, tenant: Tenant, header: Header, packer: Packer) -> M
     return moment
 
 
-def _pack_database(tenancy: Tenancy, tenant: Tenant, packer: Packer, links: Path) -> Moment:
+def _pack_database(tenancy: Tenancy, tenant: Tenant, packer: Packer, links: Path, stopped: bool) -> Moment:
     store = store_of(tenancy, tenant.server)
     # A file is stored before the row that names it is saved, and removed after the row that no longer does. So what
     # is there while nobody can write is all that the rows of that moment name; linked, it stays.
     with (
         contents.database_entry(packer, tenant.server) as target,
-        store.dumping(tenant, target, lambda: _link_files(links)) as connection,
+        store.dumping(tenant, target, lambda: _link_files(links), stopped=stopped) as connection,
     ):
         moment = read_moment(connection, tenancy.keys_of(tenant))
     if moment.stamps != [str(tenant.uuid)]:

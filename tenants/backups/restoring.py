@@ -7,7 +7,7 @@ step changes nothing, and after one the same command goes on where it was cut sh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,18 +20,21 @@ from tenants import schema, unfinished
 from tenants.backups.archive import Header, read_header
 from tenants.backups.making import make
 from tenants.backups.manifest import Head, Manifest
-from tenants.backups.staging import Prepare, Return, put_missing_back, stage
+from tenants.backups.staging import Prepare, Return, finish, put_missing_back, stage
 from tenants.backups.verifying import Chosen, choose, examine, is_named, open_archive, refuse_lost
 from tenants.errors import BadArchive, BrokenJournal, IllegalTransition, ServerUnusable, TenantUnavailable
 from tenants.faults import fault_of
 from tenants.lifecycle.holding import begun_before, held_tenant
 from tenants.lifecycle.states import refuse_unless
 from tenants.stores import store_of
+from tenants.stores.store import Store
 from tenants.tenancy import Tenancy
 from tenants.tenant import WITH_DATA, Tenant
 from tenants.unfinished import Unfinished
 
 _VERB = "restore"
+# A database that is gone is the server's word; one whose tables are not as they were, SQLAlchemy's.
+_DAMAGE = (TenantUnavailable, ServerUnusable, BrokenJournal, SQLAlchemyError)
 _STAGING = "staging"
 _SWAPPING = "swapping"
 
@@ -69,13 +72,17 @@ def restore_tenant(
             return _go_on(tenancy, tenant, begun)
         chosen = choose_again(tenancy, tenant, backup_id, path)
         with examined(tenancy, tenant, chosen) as (source, header, manifest):
-            there = tenancy.files_of(tenant).names()
             begun = _begin(tenancy, tenant, chosen, header)
             with _undone_on_failure(tenancy, tenant, begun):
-                back_to = Return(header, manifest, *_leave(tenancy, tenant, damaged))
-                surplus = stage(tenancy, tenant, source, back_to, prepare)
-                begun = _advance(tenancy, begun, back_to.safety)
-            restored = _take_place(tenancy, tenant, begun)
+                contents = stage(tenancy, tenant, source, Return(header, manifest))
+                # From here to the end nobody writes: what is saved before is in the backup of what there is.
+                with _stopped(tenancy, tenant, damaged) as stopped:
+                    there = tenancy.files_of(tenant).names()
+                    back_to = Return(header, manifest, *_leave(tenancy, tenant, damaged, stopped))
+                    surplus = finish(tenancy, tenant, contents, back_to, prepare)
+                    store_of(tenancy, tenant.server).fence(tenant)
+                    begun = _advance(tenancy, begun, back_to.safety)
+                restored = _take_place(tenancy, tenant, begun)
             put_missing_back(tenancy, tenant, source, back_to)
         _end(tenancy, tenant)
         # No row names them any more, so nobody could find them to erase them. In that backup they are kept, which one
@@ -116,22 +123,39 @@ def examined(tenancy: Tenancy, tenant: Tenant, chosen: Chosen) -> Iterator[tuple
         yield source, read_header(source), manifest
 
 
-def _leave(tenancy: Tenancy, tenant: Tenant, damaged: bool) -> tuple[UUID | None, Mapping[str, Head]]:
+@contextmanager
+def _stopped(tenancy: Tenancy, tenant: Tenant, damaged: bool) -> Iterator[bool]:
+    """Let nobody write while this is open; yield False for what is too damaged to be locked."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(store_of(tenancy, tenant.server).stopping(tenant))
+            stopped = True
+        except _DAMAGE as error:
+            _refuse_to_replace(error, damaged)
+            stopped = False
+        yield stopped
+
+
+def _leave(tenancy: Tenancy, tenant: Tenant, damaged: bool, stopped: bool) -> tuple[UUID | None, Mapping[str, Head]]:
     try:
-        backup, moment = make(tenancy, tenant)
-    except (TenantUnavailable, ServerUnusable, BrokenJournal, SQLAlchemyError) as error:
-        # A database that is gone is the server's word, too; one whose tables are not as they were, SQLAlchemy's.
-        if damaged:
-            return None, {}
+        backup, moment = make(tenancy, tenant, stopped=stopped, safety=True)
+    except _DAMAGE as error:
+        _refuse_to_replace(error, damaged)
+        return None, {}
+    return backup.id, moment.journals
+
+
+def _refuse_to_replace(error: Exception, damaged: bool) -> None:
+    if not damaged:
         raise TenantUnavailable(
             f"What there is now cannot be backed up first: {fault_of(error).rstrip('.')}. "
             "To replace it all the same, say --damaged."
         ) from error
-    return backup.id, moment.journals
 
 
 def _go_on(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Restored:
-    restored = _take_place(tenancy, tenant, begun)
+    with _undone_on_failure(tenancy, tenant, begun):
+        restored = _take_place(tenancy, tenant, begun)
     try:
         _look_for_files(tenancy, tenant, restored, Path(begun.details["path"]))
     except BadArchive as error:
@@ -178,6 +202,8 @@ def _begin(tenancy: Tenancy, tenant: Tenant, chosen: Chosen, header: Header) -> 
         "backup": str(header.id),
         "made_at": header.made_at.isoformat(),
     }
+    # One that was killed with everybody stopped: what is served again is what there was.
+    store_of(tenancy, tenant.server).unfence(tenant)
     with tenancy.registry.writing() as connection:
         begun = unfinished.begin(connection, tenant.uuid, _VERB, _STAGING)
         # One that was cut short at this step has changed nothing, and begins anew.
@@ -199,9 +225,18 @@ def _undone_on_failure(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> I
     try:
         yield
     except BaseException:
-        # An interrupt can come after the last step was noted: without what is ready that would not be true any more.
-        with tenancy.registry.writing() as connection:
-            unfinished.advance(connection, begun, _STAGING)
-        store_of(tenancy, tenant.server).aside().destroy(tenant.uuid)
-        _end(tenancy, tenant)
+        store = store_of(tenancy, tenant.server)
+        noted = begun_before(tenancy, tenant, _VERB)
+        swapped = noted is not None and noted.step == _SWAPPING and not store.aside().remains(tenant.uuid)
+        if not swapped:
+            _undo(tenancy, tenant, begun, store)
         raise
+
+
+def _undo(tenancy: Tenancy, tenant: Tenant, begun: Unfinished, store: Store) -> None:
+    # An interrupt can come after the last step was noted: without what is ready that would not be true any more.
+    with tenancy.registry.writing() as connection:
+        unfinished.advance(connection, begun, _STAGING)
+    store.unfence(tenant)
+    store.aside().destroy(tenant.uuid)
+    _end(tenancy, tenant)

@@ -41,8 +41,8 @@ Prepare = Callable[[TenantSession, Return], None]
 """Changes the restored rows before anybody can see them."""
 
 
-def stage(tenancy: Tenancy, tenant: Tenant, source: BinaryIO, back_to: Return, prepare: Prepare) -> list[str]:
-    """Fill a database that waits aside, and put files back; return the files that the backup has none of.
+def stage(tenancy: Tenancy, tenant: Tenant, source: BinaryIO, back_to: Return) -> Contents:
+    """Fill a database that waits aside; return the rest of the archive, for ``finish``.
 
     ``source`` is an archive that was examined, from behind its header on.
     """
@@ -53,7 +53,6 @@ def stage(tenancy: Tenancy, tenant: Tenant, source: BinaryIO, back_to: Return, p
         db.info["keys"] = keys
         if back_to.header.key_version < keys.newest:
             reseal(db.connection(), schema.tables_of(tenancy.history), to_newest(keys))
-        prepare(db, back_to)
 
     contents = Contents(source, back_to.header, keys)
     embedded, dump = contents.database()
@@ -72,7 +71,19 @@ def stage(tenancy: Tenancy, tenant: Tenant, source: BinaryIO, back_to: Return, p
             with aside.filling(tenant) as db:
                 copy_all(rows, db.connection(), tenancy.history, keys.with_retired(), lambda _done, _total: None)
                 fill(db)
-    return _put_files_back(tenancy, tenant, contents, back_to)
+    return contents
+
+
+def finish(tenancy: Tenancy, tenant: Tenant, contents: Contents, back_to: Return, prepare: Prepare) -> list[str]:
+    """Put files back, and write the last of what waits aside; return the files that the backup has none of.
+
+    Once what the tenant leaves is in a backup: these files are no part of that.
+    """
+    surplus = _put_files_back(tenancy, tenant, contents, back_to)
+    with store_of(tenancy, tenant.server).aside().filling(tenant, origin=tenant.uuid) as db:
+        db.info["keys"] = tenancy.keys_of(tenant)
+        prepare(db, back_to)
+    return surplus
 
 
 def put_missing_back(tenancy: Tenancy, tenant: Tenant, source: BinaryIO, back_to: Return) -> None:

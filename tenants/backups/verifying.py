@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,12 +15,21 @@ from tenants.backups.archive import read_header
 from tenants.backups.catalogue import Backup, catalogue_of
 from tenants.backups.contents import Contents
 from tenants.backups.manifest import Manifest, Moment, read_moment, verify_journals
-from tenants.errors import BadArchive, BadSeal, BrokenJournal, NoSuchBackup, NoSuchTenant, TenantUnavailable
+from tenants.errors import (
+    BadArchive,
+    BadSeal,
+    BrokenJournal,
+    NoSuchBackup,
+    NoSuchTenant,
+    ServerUnusable,
+    TenantUnavailable,
+)
 from tenants.faults import fault_of
 from tenants.files import PURPOSE
 from tenants.keys import TenantKeys
 from tenants.registry_tables import tombstone_table
 from tenants.stores import store_of
+from tenants.stores.placement import least_filled, why_unusable
 from tenants.stores.store import Store
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant
@@ -45,18 +55,26 @@ class Chosen:
 def choose(tenancy: Tenancy, tenant: Tenant, backup_id: str = "", path: Path | None = None) -> Chosen:
     """Return the archive that an operator means: this file, this id or its beginning, or the tenant's newest.
 
-    Raises NoSuchBackup.
+    What a restore kept of before is meant by its id alone. Raises NoSuchBackup.
     """
     if path is not None:
         return Chosen(path, _listed(tenancy, path))
     catalogue = catalogue_of(tenancy)
-    found = [backup for backup in catalogue.of(tenant.uuid) if is_named(backup.id, backup_id)]
+    every = catalogue.of(tenant.uuid)
+    found = [backup for backup in every if (is_named(backup.id, backup_id) if backup_id else not backup.safety)]
     if not found:
-        which = f"no backup {backup_id}" if backup_id else "no backup"
-        raise NoSuchBackup(f"{tenant.slug} has {which}. See: extranet backup list {tenant.slug}")
+        raise NoSuchBackup(_none(tenant.slug, backup_id, every))
     if backup_id and len(found) > 1:
         raise NoSuchBackup(f"{len(found)} backups of {tenant.slug} begin with {backup_id}.")
     return Chosen(catalogue.path_of(found[0]), found[0])
+
+
+def _none(slug: str, backup_id: str, every: Sequence[Backup]) -> str:
+    if backup_id:
+        return f"{slug} has no backup {backup_id}. See: extranet backup list {slug}"
+    if every:
+        return f"{slug} has only what restores kept of before: name one with --id. See: extranet backup list {slug}"
+    return f"{slug} has no backup. Make one with: extranet backup create {slug}"
 
 
 def is_named(found: UUID, beginning: str) -> bool:
@@ -122,10 +140,17 @@ def examine(tenancy: Tenancy, tenant: Tenant, source: BinaryIO, digest: bytes | 
 
 
 def store_for(tenancy: Tenancy, tenant: Tenant, embedded: bool) -> Store:
-    """Return a store that can read a dump: the tenant's own when it is of that kind, or any other that is."""
+    """Return a store that can read a dump: the tenant's own when it is of that kind and answers, or any other that is.
+
+    Raises ServerUnusable when there is none.
+    """
     if embedded:
         return store_of(tenancy, EMBEDDED)
-    return store_of(tenancy, tenant.server if tenant.server != EMBEDDED else tenancy.servers.least_filled())
+    if tenant.server != EMBEDDED and not why_unusable(tenancy, tenant.server):
+        return store_of(tenancy, tenant.server)
+    if (place := least_filled(tenancy)) == EMBEDDED:
+        raise ServerUnusable("This backup is of a PostgreSQL server, and none is known here to open it on.")
+    return store_of(tenancy, place)
 
 
 def _listed(tenancy: Tenancy, path: Path) -> Backup | None:

@@ -11,9 +11,10 @@ from uuid import uuid4
 from tenants import unfinished as undertakings
 from tenants.databases import TenantSession
 from tenants.durable import sync
-from tenants.errors import NoSuchTenant
+from tenants.errors import NoSuchTenant, ServerUnusable
 from tenants.lifecycle.left import refuse_slug_with_remains
 from tenants.stores import store_of
+from tenants.stores.placement import destroy_or_leave, refuse_unreachable
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant, parse_name, parse_slug
 
@@ -37,8 +38,9 @@ def create_tenant(
     """Create a tenant on a server and serve it; return it with what ``prepare`` returned.
 
     ``prepare`` fills the new database (first admin, company) in the transaction that also stamps it.
-    Any failure before the tenant is served undoes everything; after a kill, the next ``create`` of the same slug does.
-    Raises BadSlug, BadName, SlugTaken, Busy, NoSuchServer, ServerUnusable.
+    Any failure before the tenant is served undoes everything; after a kill, the next ``create`` of the same slug does,
+    which may name another server when the first is lost. Raises BadSlug, BadName, SlugTaken, Busy, NoSuchServer,
+    ServerUnusable.
     """
     return make_tenant(tenancy, NewTenant(slug, name, server), prepare)
 
@@ -49,7 +51,9 @@ def make_tenant(tenancy: Tenancy, new: NewTenant, fill: Callable[[TenantSession]
     name = parse_name(new.name)
     store = store_of(tenancy, new.server)
     with tenancy.locks.hold(new.slug):
-        _undo_unfinished(tenancy, new.slug)
+        # Before the registry knows of the tenant: then nothing is left of a try that could not begin.
+        refuse_unreachable(tenancy, new.server)
+        _undo_unfinished(tenancy, new)
         refuse_slug_with_remains(tenancy, new.slug)
         tenant = Tenant(uuid4(), new.slug, name, State.PROVISIONING, epoch=1, key_version=1, server=new.server)
         try:
@@ -58,13 +62,12 @@ def make_tenant(tenancy: Tenancy, new: NewTenant, fill: Callable[[TenantSession]
             _make_folder(tenancy, tenant)
             store.create(tenant)
             with store.filling(tenant) as db:
-                db.info["keys"] = tenancy.keys_of(tenant)
-                db.info["origin"] = tenancy.origin_of(tenant)
+                tenancy.equip(db)
                 filled = fill(db)
             _forget_note(tenancy, tenant)
             return tenancy.registry.move_to(tenant, State.ACTIVE), filled
         except BaseException:
-            _undo_unfinished(tenancy, new.slug)
+            _undo_failed(tenancy, new)
             raise
 
 
@@ -99,9 +102,19 @@ def _make_folder(tenancy: Tenancy, tenant: Tenant) -> None:
     sync(folder.parent)
 
 
-def _undo_unfinished(tenancy: Tenancy, slug: str) -> None:
+def _undo_failed(tenancy: Tenancy, new: NewTenant) -> None:
     try:
-        tenant = tenancy.registry.by_slug(slug)
+        _undo_unfinished(tenancy, new)
+    except ServerUnusable as error:
+        raise ServerUnusable(
+            f"{error} What was made of {new.slug} before is still there, and served to nobody. Run the same command "
+            "again: it is taken back first, or, when another --server is named, left there for extranet doctor to name."
+        ) from error
+
+
+def _undo_unfinished(tenancy: Tenancy, new: NewTenant) -> None:
+    try:
+        tenant = tenancy.registry.by_slug(new.slug)
     except NoSuchTenant:
         return
     # The slug's lock is ours, so whoever began is gone. The registry is asked, not remembered: an interrupt can come
@@ -109,7 +122,11 @@ def _undo_unfinished(tenancy: Tenancy, slug: str) -> None:
     if tenant.state is not State.PROVISIONING:
         return
     tenancy.databases.forget(tenant)
-    store_of(tenancy, tenant.server).destroy(tenant.uuid)
+    if tenant.server == new.server:
+        store_of(tenancy, tenant.server).destroy(tenant.uuid)
+    else:
+        # A new one has a UUID of its own: what a lost server has of this one is in nobody's way.
+        destroy_or_leave(tenancy, tenant.server, tenant.uuid)
     folder = tenancy.settings.folder_of(tenant.uuid)
     if folder.exists():
         shutil.rmtree(folder)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Column, Connection, func, select
 
 from tenants.errors import SlugTaken
-from tenants.registry_tables import backup_table, database_login_table, wrapped_key_table
+from tenants.registry_tables import backup_table, database_login_table, outbox_table, wrapped_key_table
 from tenants.slugs import find_buried
 from tenants.stores import store_of
 from tenants.stores.store import Store
@@ -20,6 +20,7 @@ _ROWS: dict[str, Column[UUID]] = {
     "wrapped key": wrapped_key_table.c.tenant_uuid,
     "database login": database_login_table.c.tenant_uuid,
     "backup": backup_table.c.tenant_uuid,
+    "outbox": outbox_table.c.tenant_uuid,
 }
 """What the registry keeps of a tenant beside the tenant itself."""
 

@@ -18,12 +18,16 @@ from tenants.lifecycle.holding import begun_before, held_tenant
 from tenants.lifecycle.states import refuse_unless
 from tenants.lifecycle.telling import Tell
 from tenants.stores import store_of
-from tenants.stores.store import Store
+from tenants.stores.placement import destroy_or_leave, refuse_unreachable
+from tenants.stores.store import Store, in_the_way
 from tenants.tenancy import Tenancy
 from tenants.tenant import WITH_DATA, Tenant
 from tenants.unfinished import Unfinished
 
 _VERB = "move"
+# Another word than before there was the other: what was begun then may be fenced.
+_COPYING = "copying rows"
+_FENCING = "fencing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ def move_tenant(
     """Move a tenant's database to a server, or to ``embedded``. One that is there already stays as it is.
 
     Its people read on meanwhile; who writes is told to try again, and nothing that was saved is lost. A move that was
-    killed goes on when it is asked for again, and is undone when the tenant is to stay where it is.
+    killed goes on when it is asked for again, and is undone when the tenant is to stay where it is. Where it is not
+    waits for nobody: what a server has that is lost meanwhile is left there.
     Raises NoSuchServer, ServerUnusable, TenantUnavailable, CopyFailed, BrokenJournal, IllegalTransition or Busy, with
     the tenant where it was.
     """
@@ -70,17 +75,18 @@ def move_tenant(
         found = _found(tenancy, tenant, to)
         if found is None and tenant.server == to:
             return tenant
+        if found is not None and tenant.server == to:
+            return _stay(tenancy, tenant, found)
         begun = found or _begin(tenancy, tenant, to)
         move = _Move(tenant, *(store_of(tenancy, begun.details[end]) for end in ("origin", "target")))
-        if tenant.server == move.origin.name:
-            if found is not None:
-                # Half a copy may be there from before.
-                _undo(tenancy, move)
-            if to == move.origin.name:
-                return _end(tenancy, tenant)
-            with _undone_on_failure(tenancy, move):
-                _copy(tenancy, move, tell, progress)
-        return _finish(tenancy, move)
+        if found is not None:
+            # Half a copy may be there from before.
+            _undo(tenancy, move)
+        with _undone_on_failure(tenancy, move):
+            _copy(tenancy, move, tell, progress)
+        tenancy.databases.forget(tenant)
+        move.origin.destroy(tenant.uuid)
+        return _end(tenancy, tenant)
 
 
 def _found(tenancy: Tenancy, tenant: Tenant, to: str) -> Unfinished | None:
@@ -96,9 +102,10 @@ def _begin(tenancy: Tenancy, tenant: Tenant, to: str) -> Unfinished:
     # What is undone later is destroyed there: it must be nothing but what this move has made. Two names of one server
     # would find the tenant's own database here.
     if left := store_of(tenancy, to).remains(tenant.uuid):
-        raise TenantUnavailable(f"{', '.join(left)} is in the way; nothing was moved.")
+        raise TenantUnavailable(f"{in_the_way(left)}; nothing was moved.")
+    refuse_unreachable(tenancy, tenant.server)
     with tenancy.registry.writing() as connection:
-        return unfinished.begin(connection, tenant.uuid, _VERB, "copying", origin=tenant.server, target=to)
+        return unfinished.begin(connection, tenant.uuid, _VERB, _COPYING, origin=tenant.server, target=to)
 
 
 def _copy(tenancy: Tenancy, move: _Move, tell: Tell | None, progress: Progress) -> None:
@@ -111,6 +118,7 @@ def _copy(tenancy: Tenancy, move: _Move, tell: Tell | None, progress: Progress) 
             if tell is not None:
                 tell(db, {"from": move.origin.name, "to": move.target.name})
         # From here on the copy is whole and durable, and nothing more is written to the original.
+        _note(tenancy, tenant, _FENCING)
         move.origin.fence(tenant)
         tenancy.registry.change_server(tenant, move.target.name)
 
@@ -128,15 +136,29 @@ def _undone_on_failure(tenancy: Tenancy, move: _Move) -> Iterator[None]:
 
 
 def _undo(tenancy: Tenancy, move: _Move) -> None:
-    # The tenant is of use again before anything else.
-    move.origin.unfence(move.tenant)
+    _unfence(tenancy, move.tenant, move.origin)
     move.target.destroy(move.tenant.uuid)
 
 
-def _finish(tenancy: Tenancy, move: _Move) -> Tenant:
-    tenancy.databases.forget(move.tenant)
-    move.origin.destroy(move.tenant.uuid)
-    return _end(tenancy, move.tenant)
+def _stay(tenancy: Tenancy, tenant: Tenant, begun: Unfinished) -> Tenant:
+    origin, target = begun.details["origin"], begun.details["target"]
+    if tenant.server == origin:
+        _unfence(tenancy, tenant, store_of(tenancy, origin))
+    tenancy.databases.forget(tenant)
+    destroy_or_leave(tenancy, target if tenant.server == origin else origin, tenant.uuid)
+    return _end(tenancy, tenant)
+
+
+def _unfence(tenancy: Tenancy, tenant: Tenant, origin: Store) -> None:
+    # The tenant is of use again before anything else. Where there cannot be a fence, nobody has to be asked.
+    begun = begun_before(tenancy, tenant, _VERB)
+    if begun is None or begun.step != _COPYING:
+        origin.unfence(tenant)
+
+
+def _note(tenancy: Tenancy, tenant: Tenant, step: str) -> None:
+    with tenancy.registry.writing() as connection:
+        unfinished.advance(connection, unfinished.begin(connection, tenant.uuid, _VERB, step), step)
 
 
 def _end(tenancy: Tenancy, tenant: Tenant) -> Tenant:

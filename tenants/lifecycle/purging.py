@@ -29,6 +29,7 @@ from tenants.registry_tables import (
     database_login_table,
     former_slug_table,
     host_table,
+    outbox_table,
     tenant_table,
     wrapped_key_table,
 )
@@ -77,6 +78,16 @@ def plan_purge(tenancy: Tenancy, slug: str) -> PurgePlan:
     )
 
 
+def refuse_purge(tenancy: Tenancy, slug: str, *, at_once: bool = False) -> None:
+    """Raise NoSuchTenant or IllegalTransition when a tenant cannot be purged, before anybody is asked about it."""
+    try:
+        tenant = tenancy.registry.by_slug(slug)
+    except NoSuchTenant:
+        _tombstone(tenancy, slug)
+    else:
+        _refuse_early(tenancy, tenant, at_once)
+
+
 def purge_tenant(tenancy: Tenancy, slug: str, *, at_once: bool = False) -> Tombstone:
     """Destroy a closed tenant for ever; return its tombstone. ``at_once`` does not wait for the end of the grace.
 
@@ -97,14 +108,18 @@ def purge_tenant(tenancy: Tenancy, slug: str, *, at_once: bool = False) -> Tombs
 
 
 def _begin(tenancy: Tenancy, tenant: Tenant, at_once: bool) -> None:
+    _refuse_early(tenancy, tenant, at_once)
+    begun_before(tenancy, tenant, _VERB)
+    if tenant.state is State.CLOSED:
+        tenancy.registry.move_to(tenant, State.PURGED)
+
+
+def _refuse_early(tenancy: Tenancy, tenant: Tenant, at_once: bool) -> None:
     refuse_unless(tenant, State.CLOSED, State.PURGED)
     due = _due(tenancy, tenant)
     if tenant.state is State.CLOSED and not at_once and now() < due:
         closed = f"{due - GRACE:%Y-%m-%d}"
         raise IllegalTransition(f"{tenant.slug} was closed on {closed}: it can be purged from {due:%Y-%m-%d} on.")
-    begun_before(tenancy, tenant, _VERB)
-    if tenant.state is State.CLOSED:
-        tenancy.registry.move_to(tenant, State.PURGED)
 
 
 def _due(tenancy: Tenancy, tenant: Tenant) -> datetime:
@@ -125,14 +140,15 @@ def _databases(tenancy: Tenancy, tenant: Tenant) -> None:
 
 
 def _folders(tenancy: Tenancy, tenant: Tenant) -> None:
-    for folder in folders_of(tenancy, tenant.uuid):
+    mails = [tenancy.settings.mails_of(slug) for slug in (tenant.slug, *tenancy.registry.former_slugs_of(tenant))]
+    for folder in (*folders_of(tenancy, tenant.uuid), *(folder for folder in mails if folder.exists())):
         shutil.rmtree(folder)
         sync(folder.parent)
 
 
 def _keys(tenancy: Tenancy, tenant: Tenant) -> None:
     with tenancy.registry.changing() as connection:
-        for table in (wrapped_key_table, database_login_table, backup_table):
+        for table in (wrapped_key_table, database_login_table, backup_table, outbox_table):
             connection.execute(delete(table).where(table.c.tenant_uuid == tenant.uuid))
     forget_deleted(tenancy.registry.engine, wrapped_key_table.name)
 
@@ -158,12 +174,17 @@ def _bury(tenancy: Tenancy, tenant: Tenant) -> Tombstone:
 
 
 def _buried(tenancy: Tenancy, slug: str) -> Tombstone:
+    found = _tombstone(tenancy, slug)
+    if left := what_is_left(tenancy, found.tenant_uuid):
+        raise TenantUnavailable(f"{slug} was purged, and of it there is again: {', '.join(left)}.")
+    return found
+
+
+def _tombstone(tenancy: Tenancy, slug: str) -> Tombstone:
     with tenancy.registry.engine.connect() as connection:
         found = slugs.find_buried(connection, slug)
     if not found:
         raise NoSuchTenant(f"There is no tenant {slug!r}.")
-    if left := what_is_left(tenancy, found[0].tenant_uuid):
-        raise TenantUnavailable(f"{slug} was purged, and of it there is again: {', '.join(left)}.")
     return found[0]
 
 

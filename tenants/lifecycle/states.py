@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tenants.errors import IllegalTransition
+from contextlib import suppress
+
+from tenants.errors import IllegalTransition, TenancyError
 from tenants.lifecycle.holding import held_tenant
 from tenants.lifecycle.telling import Tell, tell_people
 from tenants.tenancy import Tenancy
@@ -17,21 +19,17 @@ _WHY_NOT = {
 }
 
 
-def suspend_tenant(tenancy: Tenancy, slug: str) -> Tenant:
+def suspend_tenant(tenancy: Tenancy, slug: str, tell: Tell | None = None) -> Tenant:
     """Stop serving a tenant, within a second everywhere. Suspending a suspended one changes nothing.
 
     No other command is waited for: what has to stop stops now.
     """
-    tenant = tenancy.registry.by_slug(slug)
-    refuse_unless(tenant, State.ACTIVE, State.SUSPENDED)
-    return _move(tenancy, tenant, State.SUSPENDED)
+    return _switch(tenancy, slug, State.SUSPENDED, tell)
 
 
-def resume_tenant(tenancy: Tenancy, slug: str) -> Tenant:
+def resume_tenant(tenancy: Tenancy, slug: str, tell: Tell | None = None) -> Tenant:
     """Serve a suspended tenant again. Resuming an active one changes nothing."""
-    tenant = tenancy.registry.by_slug(slug)
-    refuse_unless(tenant, State.ACTIVE, State.SUSPENDED)
-    return _move(tenancy, tenant, State.ACTIVE)
+    return _switch(tenancy, slug, State.ACTIVE, tell)
 
 
 def close_tenant(tenancy: Tenancy, slug: str, tell: Tell | None = None) -> Tenant:
@@ -59,6 +57,17 @@ def refuse_unless(tenant: Tenant, *states: State) -> None:
     """Raise IllegalTransition, with what to do, unless a tenant is in one of some states."""
     if tenant.state not in states:
         raise IllegalTransition(f"{tenant.slug} {_WHY_NOT[tenant.state].format(tenant.slug)}")
+
+
+def _switch(tenancy: Tenancy, slug: str, state: State, tell: Tell | None) -> Tenant:
+    tenant = tenancy.registry.by_slug(slug)
+    refuse_unless(tenant, State.ACTIVE, State.SUSPENDED)
+    moved = _move(tenancy, tenant, state)
+    if moved is not tenant:
+        # Afterwards, and where its database takes it: a damaged one is often the very reason.
+        with suppress(TenancyError):
+            tell_people(tenancy, moved, tell, {"was": tenant.state})
+    return moved
 
 
 def _move(tenancy: Tenancy, tenant: Tenant, state: State) -> Tenant:

@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
-from tenants.errors import ServerUnusable
+from tenants.errors import ServerUnusable, TenantUnavailable
 from tenants.postgresql import OLDEST_SERVER, first_line, hung_up
 from tenants.stores.roles import GUARDED, TABLES_OWNER, TENANTS, guard_logins
 
@@ -140,9 +141,33 @@ def drop_database(admin: psycopg.Connection[Any], name: str) -> None:
     admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def rename_database(admin: psycopg.Connection[Any], name: str, new: str) -> None:
-    """Give a database that nobody is connected to another name."""
-    admin.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new)))
+def exists(admin: psycopg.Connection[Any], name: str) -> bool:
+    """Tell whether there is such a database."""
+    return admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
+def raw_connection(connection: Connection) -> psycopg.Connection[Any]:
+    """Return the driver's own connection."""
+    raw: Any = connection.connection.dbapi_connection
+    return raw  # type: ignore[no-any-return]
+
+
+def put_in_place(admin: psycopg.Connection[Any], waiting: str, name: str, replaced: str) -> None:
+    """Give one database the name of another, which is called ``replaced`` from then on, in one step.
+
+    Raises TenantUnavailable while somebody is connected to either.
+    """
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    renamings = [(name, replaced), (waiting, name)] if exists(admin, name) else [(waiting, name)]
+    try:
+        with admin.transaction():
+            for old, new in renamings:
+                admin.execute(rename.format(sql.Identifier(old), sql.Identifier(new)))
+    except psycopg.errors.ObjectInUse as error:
+        raise TenantUnavailable(
+            f"Somebody else is connected to the database {name}. Nothing was changed: end that session, "
+            "and run this again."
+        ) from error
 
 
 def open_to_public(admin: psycopg.Connection[Any]) -> list[str]:
@@ -152,6 +177,14 @@ def open_to_public(admin: psycopg.Connection[Any]) -> list[str]:
         " ORDER BY datname"
     )
     return [name for (name,) in rows]
+
+
+def closing_statements(admin: psycopg.Connection[Any], database: str) -> sql.Composed:
+    """Return what shuts everybody out of a database but the operator."""
+    # Ours first: without it we would shut ourselves out.
+    return sql.SQL(
+        "GRANT CONNECT ON DATABASE {0} TO {1}; REVOKE CONNECT, TEMPORARY ON DATABASE {0} FROM PUBLIC;"
+    ).format(sql.Identifier(database), sql.Identifier(admin.info.user))
 
 
 def _make_group(admin: psycopg.Connection[Any], role: str) -> None:
@@ -171,17 +204,10 @@ def _let_guard(admin: psycopg.Connection[Any]) -> str:
 def _close_to_public(admin: psycopg.Connection[Any], database: str) -> str:
     if database not in open_to_public(admin):
         return ""
-    statement = sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database))
-    keep = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-        sql.Identifier(database), sql.Identifier(admin.info.user)
-    )
-    # Ours first: without it we would shut ourselves out.
-    admin.execute(keep)
-    admin.execute(statement)
+    closing = closing_statements(admin, database)
+    admin.execute(closing)
     # Whoever is not the owner gets a warning, no error: what counts is whether it has worked.
-    if database not in open_to_public(admin):
-        return ""
-    return f"{keep.as_string(admin)}; {statement.as_string(admin)};"
+    return closing.as_string(admin) if database in open_to_public(admin) else ""
 
 
 def _connect(server: str, url: str, *, autocommit: bool) -> psycopg.Connection[Any]:

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -113,18 +113,20 @@ class EmbeddedStore:
         finally:
             engine.dispose()
 
+    def stopping(self, tenant: Tenant) -> AbstractContextManager[None]:
+        """Hold the file's one write lock."""
+        return copies.write_lock(self._path(tenant))
+
     def fence(self, tenant: Tenant) -> None:
         """Give the file another name: a writer that waits for its lock finds that out before it writes."""
         path = self._path(tenant)
-        path.rename(copies.fenced(path))
-        sync(path.parent)
+        if os.path.lexists(path):
+            path.rename(copies.fenced(path))
+            sync(path.parent)
 
     def unfence(self, tenant: Tenant) -> None:
         """Give the file its name back."""
-        path = self._path(tenant)
-        if copies.fenced(path).exists() and not path.exists():
-            copies.fenced(path).rename(path)
-            sync(path.parent)
+        copies.take_back(self._path(tenant))
 
     def renew_login(self, tenant: Tenant) -> None:
         """Do nothing: a file has no login."""
@@ -135,9 +137,11 @@ class EmbeddedStore:
             pass
 
     @contextmanager
-    def dumping(self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None]) -> Iterator[Connection]:
+    def dumping(
+        self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None], *, stopped: bool = False
+    ) -> Iterator[Connection]:
         """Dump, and let the caller read what was dumped."""
-        with copies.dumped(self._path(tenant), target, at_moment) as connection:
+        with copies.dumped(self._path(tenant), target, at_moment, stopped=stopped) as connection:
             yield connection
 
     def load(self, tenant: Tenant, source: BinaryIO) -> None:

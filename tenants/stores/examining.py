@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tenants.postgresql import first_line
-from tenants.stores.administration import Administration, free_connections, open_to_public
+from tenants.stores.administration import Administration, closing_statements, free_connections, open_to_public
 from tenants.stores.roles import TENANTS
 
 _OURS = re.compile(r"(?:t_[0-9a-f]{32}(?:_own|_next|_old)?|scratch_[0-9a-f]{32}|tpl_[0-9a-f]{16}(?:_part)?)", re.ASCII)
@@ -28,8 +28,9 @@ _EVERYWHERE = {None, "all", "0.0.0.0", "::"}  # noqa: S104 - netmasks, nothing l
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What was found. ``open_databases`` are ours and the server's own that every role may connect to.
+    """What was found. ``identity`` is what the cluster calls itself.
 
+    ``open_databases`` are ours and the server's own that every role may connect to, each with what closes it.
     ``talkative_logins`` is of how many tenants the errors stand in the server's log with the rows they are about.
     """
 
@@ -39,8 +40,9 @@ class ServerFacts:
     encrypted: bool
     databases: frozenset[str]
     roles: frozenset[str]
-    open_databases: list[str]
+    open_databases: dict[str, str]
     talkative_logins: int
+    identity: str
 
 
 def look_at(administration: Administration) -> ServerFacts:
@@ -55,11 +57,23 @@ def look_at(administration: Administration) -> ServerFacts:
             encrypted=bool(admin.pgconn.ssl_in_use) or is_local(admin.info.host, admin.info.hostaddr),
             databases=frozenset(name for name in databases if _OURS.fullmatch(name)),
             roles=frozenset(name for name in roles if _ROLE.fullmatch(name)),
-            open_databases=[
-                name for name in open_to_public(admin) if _OURS.fullmatch(name) or name in {"postgres", "template1"}
-            ],
+            open_databases={
+                name: closing_statements(admin, name).as_string(admin)
+                for name in open_to_public(admin)
+                if _OURS.fullmatch(name) or name in {"postgres", "template1"}
+            },
             talkative_logins=0 if _setting(admin, "log_error_verbosity") == _TERSE else len(_column(admin, _TALKATIVE)),
+            identity=identity_of(admin),
         )
+
+
+def identity_of(admin: psycopg.Connection[Any]) -> str:
+    """Return what a cluster calls itself, by whatever name and address it is reached; nothing when it does not tell."""
+    try:
+        row = admin.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction):
+        return ""
+    return str(row[0]) if row else ""
 
 
 def is_local(host: str, address: str) -> bool:

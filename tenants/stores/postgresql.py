@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -17,8 +17,15 @@ from tenants.databases import TenantSession, session_on
 from tenants.errors import TenantUnavailable
 from tenants.servers import Servers, database_name
 from tenants.stamp import check_stamp, rewrite_stamp, write_stamp
-from tenants.stores import access, dumps, roles
-from tenants.stores.administration import Administration, drop_database, make_database, rename_database
+from tenants.stores import access, dumps, roles, store
+from tenants.stores.administration import (
+    Administration,
+    drop_database,
+    exists,
+    make_database,
+    put_in_place,
+    raw_connection,
+)
 from tenants.stores.scratch import scratch_database
 from tenants.stores.template import template_database
 from tenants.tenant import Tenant
@@ -52,7 +59,7 @@ class PostgresqlStore:
     def filling(self, tenant: Tenant, origin: UUID | None = None) -> Iterator[TenantSession]:
         """Stamp and fill as the owner; the last statement of the transaction lets the login in."""
         with self._owner_engine(tenant) as engine, engine.execution_options(writing=True).connect() as connection:
-            raw = _raw(connection)
+            raw = raw_connection(connection)
             with session_on(connection, tenant) as db:
                 db.connection()
                 roles.own_everything(raw, tenant.uuid)
@@ -70,7 +77,7 @@ class PostgresqlStore:
         """Drop the databases, whoever is connected, then the roles and the stored password."""
         with self._administration.server() as admin:
             for name in self._names(tenant_uuid):
-                if _exists(admin, name):
+                if exists(admin, name):
                     admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
                 drop_database(admin, name)
             if not self._suffix:
@@ -82,7 +89,7 @@ class PostgresqlStore:
         """Return the databases and the roles that are left."""
         ours = [] if self._suffix else [database_name(tenant_uuid), roles.owner_name(tenant_uuid)]
         with self._administration.server() as admin:
-            left = [f"database {name} on {self.name}" for name in self._names(tenant_uuid) if _exists(admin, name)]
+            left = [f"database {name} on {self.name}" for name in self._names(tenant_uuid) if exists(admin, name)]
             found = admin.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (ours,)).fetchall()
         return left + [f"role {role} on {self.name}" for (role,) in found]
 
@@ -99,7 +106,7 @@ class PostgresqlStore:
             self._owner_engine(tenant, checked=True) as engine,
             engine.execution_options(writing=True).begin() as connection,
         ):
-            raw = _raw(connection)
+            raw = raw_connection(connection)
             roles.act_as_owner(raw, tenant.uuid)
             yield connection
             self._finish(raw, tenant.uuid)
@@ -108,19 +115,26 @@ class PostgresqlStore:
     def reading(self, tenant: Tenant) -> Iterator[Connection]:
         """Read as the owner, whose statements may take as long as they take."""
         with self._owner_engine(tenant, checked=True) as engine, engine.begin() as connection:
-            roles.act_as_owner(_raw(connection), tenant.uuid)
+            roles.act_as_owner(raw_connection(connection), tenant.uuid)
             yield connection
+
+    @contextmanager
+    def stopping(self, tenant: Tenant) -> Iterator[None]:
+        """Hold the lock that every writer of this database takes."""
+        with self._owner_engine(tenant, checked=True) as engine, engine.execution_options(writing=True).begin():
+            yield
 
     def fence(self, tenant: Tenant) -> None:
         """Take the login's right to connect away and end what it has open; wait until it is gone."""
+        name = database_name(tenant.uuid)
         with self._administration.server() as admin:
-            if not access.shut_out(admin, database_name(tenant.uuid), tenant.uuid):
+            if exists(admin, name) and not access.shut_out(admin, name, tenant.uuid):
                 raise TenantUnavailable(f"Somebody is still connected to the database of {tenant.slug}.")
 
     def unfence(self, tenant: Tenant) -> None:
         """Let the login connect again."""
         with self._administration.server() as admin:
-            if _exists(admin, database_name(tenant.uuid)):
+            if exists(admin, database_name(tenant.uuid)):
                 access.let_in(admin, database_name(tenant.uuid), tenant.uuid)
 
     def renew_login(self, tenant: Tenant) -> None:
@@ -135,11 +149,13 @@ class PostgresqlStore:
         dumps.dump(self._administration, self._name(tenant.uuid), roles.owner_name(tenant.uuid), target)
 
     @contextmanager
-    def dumping(self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None]) -> Iterator[Connection]:
+    def dumping(
+        self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None], *, stopped: bool = False
+    ) -> Iterator[Connection]:
         """Export the snapshot that is dumped, and read in it."""
         name, owner = self._name(tenant.uuid), roles.owner_name(tenant.uuid)
         with self._owner_engine(tenant, checked=True) as engine, engine.connect() as connection:
-            with engine.execution_options(writing=True).begin():
+            with nullcontext() if stopped else engine.execution_options(writing=True).begin():
                 connection.exec_driver_sql(f"SET LOCAL ROLE {owner}")
                 snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one()
                 at_moment()
@@ -177,8 +193,9 @@ class PostgresqlStore:
         name = database_name(tenant.uuid)
         with self._administration.server() as admin:
             drop_database(admin, f"{name}{_REPLACED}")
-            if _exists(admin, f"{name}{_ASIDE}"):
-                self._exchange(admin, tenant)
+            if exists(admin, f"{name}{_ASIDE}"):
+                self.fence(tenant)
+                put_in_place(admin, f"{name}{_ASIDE}", name, f"{name}{_REPLACED}")
                 drop_database(admin, f"{name}{_REPLACED}")
 
     def size(self, tenant: Tenant) -> int:
@@ -189,20 +206,11 @@ class PostgresqlStore:
 
     def _create_from(self, tenant: Tenant, template: str) -> None:
         if left := self.remains(tenant.uuid):
-            raise TenantUnavailable(f"{', '.join(left)} is in the way; nothing was made.")
+            raise TenantUnavailable(f"{store.in_the_way(left)}; nothing was made.")
         with self._administration.server() as admin:
             if not roles.exist(admin, tenant.uuid):
                 roles.make_roles(admin, tenant.uuid, self._servers.new_login(tenant, self.name))
             make_database(admin, self._name(tenant.uuid), template, roles.owner_name(tenant.uuid))
-
-    def _exchange(self, admin: psycopg.Connection[Any], tenant: Tenant) -> None:
-        name = database_name(tenant.uuid)
-        if exists := _exists(admin, name):
-            self.fence(tenant)
-        with admin.transaction():
-            if exists:
-                rename_database(admin, name, f"{name}{_REPLACED}")
-            rename_database(admin, f"{name}{_ASIDE}", name)
 
     def _finish(self, raw: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
         roles.grant_rows(raw, tenant_uuid)
@@ -234,15 +242,6 @@ class PostgresqlStore:
             yield engine
         finally:
             engine.dispose()
-
-
-def _raw(connection: Connection) -> psycopg.Connection[Any]:
-    raw: Any = connection.connection.dbapi_connection
-    return raw  # type: ignore[no-any-return]
-
-
-def _exists(admin: psycopg.Connection[Any], database: str) -> bool:
-    return admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone() is not None
 
 
 def _version(noted: str | None) -> int:

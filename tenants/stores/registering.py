@@ -14,6 +14,7 @@ from tenants.errors import BadServer, NoSuchServer, ServerUnusable
 from tenants.servers import Server, database_name
 from tenants.stores.administration import Administration, access_rules, free_connections, prepare_server
 from tenants.stores.credentials import read_credential, remove_credential, write_credential
+from tenants.stores.examining import identity_of
 from tenants.stores.roles import owner_name
 from tenants.tenancy import Tenancy, fewest_connections
 from tenants.tenant import EMBEDDED, SLUG_LENGTH, SLUG_PATTERN, State
@@ -58,11 +59,13 @@ def register_server(
     try:
         with tenancy.locks.hold(f"the server {name}"):
             with administration.server() as admin:
+                identity = identity_of(admin)
+                _refuse_second_name(tenancy, name, identity)
                 _refuse_without_tenants(tenancy, name, admin)
                 most = _count_connections(tenancy, admin, connections, pooled=bool(pooler))
                 rules = _rules(admin)
             statements = prepare_server(administration)
-            server = Server(name, _address(given, pooler), bool(pooler), most)
+            server = Server(name, _address(given, pooler), bool(pooler), most, identity)
             write_credential(tenancy.settings, name, url)
             return Registration(server, _keep(tenancy, server), statements, rules)
     finally:
@@ -79,12 +82,18 @@ def remove_server(tenancy: Tenancy, name: str) -> None:
 def why_unreachable(tenancy: Tenancy, name: str) -> str:
     """Return why a server cannot be reached with the operator's credential; nothing when it can."""
     try:
-        administration = Administration(name, read_credential(tenancy.settings, name))
-        with administration.server():
-            administration.close()
+        _ask_identity(tenancy, name)
     except ServerUnusable as error:
         return str(error)
     return ""
+
+
+def known_identity(tenancy: Tenancy, name: str) -> str:
+    """Return what a registered server's cluster calls itself; nothing when that cannot be known just now."""
+    try:
+        return tenancy.servers.by_name(name).identity or _ask_identity(tenancy, name)
+    except (NoSuchServer, ServerUnusable):
+        return ""
 
 
 def parse_server_name(text: str) -> str:
@@ -142,6 +151,25 @@ def _count_connections(tenancy: Tenancy, admin: psycopg.Connection[Any], asked: 
     return count
 
 
+def _ask_identity(tenancy: Tenancy, name: str) -> str:
+    administration = Administration(name, read_credential(tenancy.settings, name))
+    try:
+        with administration.server() as admin:
+            return identity_of(admin)
+    finally:
+        administration.close()
+
+
+def _refuse_second_name(tenancy: Tenancy, name: str, identity: str) -> None:
+    # Under two names the tenants of one would look like strays of the other, to be dropped.
+    for other in tenancy.servers.all():
+        if identity and other.name != name and known_identity(tenancy, other.name) == identity:
+            raise BadServer(
+                f"This server is registered already, as {other.name}. To change its address, credential or "
+                f"connections: extranet server add {other.name}"
+            )
+
+
 def _refuse_without_tenants(tenancy: Tenancy, name: str, admin: psycopg.Connection[Any]) -> None:
     # What is registered may get another address or credential, never be another server.
     held = [
@@ -153,7 +181,10 @@ def _refuse_without_tenants(tenancy: Tenancy, name: str, admin: psycopg.Connecti
         "SELECT count(*) FROM pg_database WHERE datname = ANY(%s)", ([database_name(uuid) for uuid in held],)
     ).fetchone()
     if databases != (len(held),):
-        raise ServerUnusable(f"{name} holds {len(held)} tenants, and not all of their databases are on this server.")
+        which = (
+            "1 tenant, whose database is not" if len(held) == 1 else f"{len(held)} tenants, whose databases are not all"
+        )
+        raise ServerUnusable(f"{name} holds {which} on this server.")
     foreign = admin.execute(
         "SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s) AND NOT pg_has_role(oid, 'MEMBER')",
         ([owner_name(uuid) for uuid in held],),

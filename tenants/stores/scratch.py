@@ -39,7 +39,9 @@ def scratch_file(folder: Path, source: BinaryIO) -> Iterator[Connection]:
         with copies.reading(path) as connection:
             yield connection
     finally:
-        _remove(path)
+        # Whoever sweeps meanwhile would find the name and not the file.
+        with _entrance(folder):
+            _remove(path)
         os.close(descriptor)
 
 
@@ -75,15 +77,22 @@ def _new_file(folder: Path) -> tuple[Path, int]:
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{uuid4().hex}.sqlite3"
     # Between being made and being locked a file looks as if nobody held it.
-    entrance = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(entrance, fcntl.LOCK_EX)
+    with _entrance(folder):
         _sweep_files(folder)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return path, descriptor
+
+
+@contextmanager
+def _entrance(folder: Path) -> Iterator[None]:
+    """Let one at a time make and remove files here."""
+    entrance = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(entrance, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(entrance)
-    return path, descriptor
 
 
 def _sweep_files(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -52,10 +52,13 @@ class Store(Protocol):
     def reading(self, tenant: Tenant) -> AbstractContextManager[Connection]:
         """Yield an operator's connection that sees one moment, from its first question on. It stops no writer."""
 
+    def stopping(self, tenant: Tenant) -> AbstractContextManager[None]:
+        """Let nobody write while this is open; raise TenantUnavailable when that cannot be."""
+
     def fence(self, tenant: Tenant) -> None:
         """Let nobody write to this database again, in whichever process it is open. It can still be read here.
 
-        Called while ``changing_schema`` is open, so that no write can slip in between a copy and the fence.
+        Called while ``changing_schema`` or ``stopping`` is open, so that no write can slip in before it.
         """
 
     def unfence(self, tenant: Tenant) -> None:
@@ -68,11 +71,12 @@ class Store(Protocol):
         """Write the database as it is at one moment, in the store's own format, while it is in use."""
 
     def dumping(
-        self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None]
+        self, tenant: Tenant, target: BinaryIO, at_moment: Callable[[], None], *, stopped: bool = False
     ) -> AbstractContextManager[Connection]:
         """Do as ``dump`` does, then yield a reading connection that sees the very moment that was written.
 
         ``at_moment`` is called while nobody can write: what it finds of the tenant's files belongs to that moment.
+        ``stopped``: nobody can write in any case, for the caller has ``stopping`` open.
         """
 
     def load(self, tenant: Tenant, source: BinaryIO) -> None:
@@ -96,8 +100,13 @@ class Store(Protocol):
         When nothing waits, only what is left of an old one is destroyed: the step was done before.
 
         What was being written is refused, what is asked meanwhile finds the tenant unavailable for a moment.
-        Raises TenantUnavailable while the old one cannot be let go of.
+        Raises TenantUnavailable while the old one cannot be let go of; it is in its place then, and fenced.
         """
 
     def size(self, tenant: Tenant) -> int:
         """Return how many bytes the database takes."""
+
+
+def in_the_way(left: Sequence[str]) -> str:
+    """Return what ``remains`` returned as the beginning of a refusal."""
+    return f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} in the way"

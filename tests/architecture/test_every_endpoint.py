@@ -16,36 +16,164 @@ PUBLIC = PLATFORM | {
     "accounts.logout",
     "accounts.open_invitation",
     "accounts.sign_in_now",
+    "factors.passkey_options",
+    "factors.second_step_options",
+    "factors.second_step_page",
+    "factors.sign_in_by_passkey",
+    "factors.take_second_step",
+    "factors.take_second_step_by_passkey",
+    "recovery.ask_reset",
+    "recovery.confirm",
+    "recovery.confirm_now",
+    "recovery.forgotten",
+    "recovery.open_confirmation",
+    "recovery.open_report",
+    "recovery.open_reset",
+    "recovery.open_undo",
+    "recovery.report",
+    "recovery.report_now",
+    "recovery.reset",
+    "recovery.reset_now",
+    "recovery.sent",
+    "recovery.undo",
+    "recovery.undo_now",
+    # The company's logo stands on the sign-in page; the address names no file.
+    "branding.logo",
+    "strength.measure",
     "well_known.change_password",
     "well_known.robots",
     "well_known.security_txt",
 }
-ROLES = {"preferences.change_company": {Role.ADMIN}}
-OPEN_WHILE_PASSWORD_EXPIRED = {"people.avatar", "preferences.change_password", "preferences.security"}
-CLOSED = {
-    "people.avatar",
-    "preferences.change_avatar",
-    "preferences.change_company",
-    "preferences.change_display",
-    "preferences.change_password",
-    "preferences.change_profile",
-    "preferences.company",
-    "preferences.display",
-    "preferences.end_login",
-    "preferences.end_other_logins",
-    "preferences.forget_browser",
-    "preferences.history",
-    "preferences.history_csv",
-    "preferences.index",
-    "preferences.profile",
-    "preferences.remove_avatar",
-    "preferences.rename_browser",
-    "preferences.report_stranger",
-    "preferences.security",
-    "preferences.sessions",
-    "today.show",
+ADMIN_SENSITIVE = {
+    "admin.approve_factor_reset",
+    "admin.ask_factor_reset",
+    "admin.change_role",
+    "admin.change_username",
+    "admin.confirm_import",
+    "admin.deactivate",
+    "admin.export_people",
+    "admin.policy",
+    "admin.save_policy",
+    "admin.start_password_reset",
+    "logs.activity_csv",
+    "logs.security_log_csv",
 }
-VALUES = {"token": "x", "user_id": user_id("anna"), "login_id": "x", "browser_id": "x", "filename": "tokens.css"}
+ADMIN = ADMIN_SENSITIVE | {
+    "admin.ask_to_deactivate",
+    "admin.change_logo",
+    "admin.correct_address",
+    "admin.discard_import",
+    "admin.example_csv",
+    "admin.index",
+    "admin.invitations",
+    "admin.invite",
+    "admin.left_out_csv",
+    "admin.look",
+    "admin.people",
+    "admin.person",
+    "admin.reactivate",
+    "admin.remove_logo",
+    "admin.resend_invitation",
+    "admin.revoke_invitation",
+    "admin.save_look",
+    "admin.show_import",
+    "admin.sign_out_person",
+    "admin.unlock",
+    "admin.upload_import",
+    "admin.usage",
+    "admin.withdraw_factor_reset",
+    "logs.activity",
+    "logs.investigate",
+    "logs.read_notice",
+    "logs.security_log",
+}
+ROLES = {"preferences.change_company": {Role.ADMIN}, **{name: {Role.ADMIN} for name in ADMIN}}
+OPEN_WHILE_PASSWORD_EXPIRED = {
+    "confirmation.confirm",
+    "confirmation.confirm_by_passkey",
+    "confirmation.passkey_options",
+    "confirmation.show",
+    "people.avatar",
+    "preferences.change_password",
+    "preferences.security",
+}
+FACTORS = {
+    "preferences.add_app",
+    "preferences.add_passkey",
+    "preferences.app",
+    "preferences.new_passkey",
+    "preferences.passkey_options",
+    "preferences.remove_app",
+    "preferences.remove_passkey",
+    "preferences.rename_passkey",
+    "preferences.renew_codes",
+}
+OPEN_WHILE_FACTOR_MISSING = {
+    "preferences.add_app",
+    "preferences.add_passkey",
+    "preferences.app",
+    "preferences.download_codes",
+    "preferences.new_passkey",
+    "preferences.passkey_options",
+}
+SENSITIVE = (
+    ADMIN_SENSITIVE
+    | FACTORS
+    | {
+        "preferences.cancel_email",
+        "preferences.change_browser_mail",
+        "preferences.change_email",
+        "preferences.email",
+        "preferences.end_login",
+        "preferences.end_other_logins",
+        "preferences.forget_browser",
+        "preferences.history_csv",
+    }
+)
+CLOSED = (
+    ADMIN
+    | FACTORS
+    | {
+        "confirmation.confirm",
+        "confirmation.confirm_by_passkey",
+        "confirmation.passkey_options",
+        "confirmation.show",
+        "people.avatar",
+        "preferences.cancel_email",
+        "preferences.change_avatar",
+        "preferences.change_browser_mail",
+        "preferences.change_company",
+        "preferences.change_display",
+        "preferences.change_email",
+        "preferences.change_password",
+        "preferences.change_profile",
+        "preferences.company",
+        "preferences.display",
+        "preferences.email",
+        "preferences.download_codes",
+        "preferences.end_login",
+        "preferences.end_other_logins",
+        "preferences.forget_browser",
+        "preferences.history",
+        "preferences.history_csv",
+        "preferences.index",
+        "preferences.profile",
+        "preferences.remove_avatar",
+        "preferences.rename_browser",
+        "preferences.report_stranger",
+        "preferences.security",
+        "preferences.sessions",
+        "today.show",
+    }
+)
+VALUES = {
+    "passkey_id": "x",
+    "token": "x",
+    "user_id": user_id("anna"),
+    "login_id": "x",
+    "browser_id": "x",
+    "filename": "tokens.css",
+}
 
 
 def rules(platform: Platform) -> list[Rule]:
@@ -65,7 +193,13 @@ def test_every_view_is_in_exactly_one_list(platform: Platform) -> None:
 
 @pytest.mark.parametrize(
     ("mark", "listed"),
-    [("is_public", PUBLIC), ("is_platform", PLATFORM), ("is_open_while_password_expired", OPEN_WHILE_PASSWORD_EXPIRED)],
+    [
+        ("is_public", PUBLIC),
+        ("is_platform", PLATFORM),
+        ("is_open_while_password_expired", OPEN_WHILE_PASSWORD_EXPIRED),
+        ("is_open_while_factor_missing", OPEN_WHILE_FACTOR_MISSING),
+        ("is_sensitive", SENSITIVE),
+    ],
 )
 def test_the_marks_are_those_of_the_lists(platform: Platform, mark: str, listed: set[str]) -> None:
     assert {name for name, view in platform.app.view_functions.items() if getattr(view, mark, False)} == listed

@@ -109,7 +109,8 @@ def test_a_page_holds_no_inline_code_and_no_other_origin(path: Path) -> None:
     text = re.sub(r"\{#.*?#\}", "", path.read_text(), flags=re.DOTALL)
     if path.suffix in {".html", ".svg"}:
         assert not re.search(r"<script(?![^>]*\ssrc=)", text)
-        assert not re.search(r"<style|\sstyle\s*=", text)
+        # No policy stands in a mail's way, and what reads mails fetches no style sheet.
+        assert path.parent.name == "mail" or not re.search(r"<style|\sstyle\s*=", text)
         assert not re.search(r"\son[a-z]+\s*=", text)
         assert "javascript:" not in text.lower()
     foreign = [

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from extranet.accounts.browsers import describe_browser
-from extranet.accounts.views import local_path
 from extranet.dates import Dates
+from extranet.request.paths import local_path
 from tests.platform import Platform
 
 NOON = datetime(2026, 11, 22, 12, 5, tzinfo=UTC)

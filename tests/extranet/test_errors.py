@@ -32,6 +32,9 @@ ERRORS: list[tuple[BaseException, int]] = [
     (refused.Invalid("field", SECRET), 500),
     (refused.SignInRefused(SECRET), 500),
     (refused.InvitationRefused(SECRET), 500),
+    (refused.LinkRefused(SECRET), 500),
+    (refused.FactorRefused(SECRET), 500),
+    (refused.SecondStepOver(SECRET), 500),
     (tenancy.BadHost(SECRET), 400),
     (tenancy.UnknownHost(SECRET), 404),
     (tenancy.TenantSuspended(SECRET), 503),
@@ -293,6 +296,28 @@ def test_a_suspended_a_closed_and_a_moved_extranet_say_so(platform: Platform) ->
     moved = platform.browser("acme").get("/preferences/profile?secret=1")
     assert moved.status_code == 308
     assert moved.headers["Location"] == "http://apex.localhost:8000/preferences/profile"
+
+
+@pytest.mark.parametrize("error", [tenancy.TenantUnavailable, tenancy.SchemaBehind, tenancy.TenantSuspended])
+def test_who_is_told_to_come_back_later_finds_the_way_back_to_the_same_page(
+    platform: Platform, error: type[tenancy.TenancyError]
+) -> None:
+    def fail() -> str:
+        raise error("It is away.")
+
+    platform.app.add_url_rule("/break", "break", fail, methods=["GET", "POST"])
+    browser = platform.signed_in()
+    page = browser.get("/break?year=2026&month=1").text
+    assert '<a class="button primary wide" href="/break?year=2026&amp;month=1">Try again</a>' in page
+    assert "Go to" not in page
+    # What was sent is not sent again by a link.
+    assert "Try again</a>" not in browser.post("/break").text
+
+
+def test_a_suspended_extranet_is_tried_again_where_one_was(platform: Platform) -> None:
+    platform.tenancy.registry.move_to(platform.tenant("globex"), State.SUSPENDED)
+    platform.tenancy.generation.forget()
+    assert 'href="/preferences/profile">Try again</a>' in platform.browser("globex").get("/preferences/profile").text
 
 
 @pytest.mark.parametrize("target", ["http://globex.localhost:8000/", "//x", "*"])

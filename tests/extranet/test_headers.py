@@ -46,7 +46,14 @@ def check(response: TestResponse, *, is_static: bool = False) -> None:
 
 
 def addresses(platform: Platform) -> list[str]:
-    filled = {"token": "x", "user_id": user_id("anna"), "login_id": "x", "browser_id": "x", "filename": "tokens.css"}
+    filled = {
+        "token": "x",
+        "user_id": user_id("anna"),
+        "login_id": "x",
+        "browser_id": "x",
+        "passkey_id": "x",
+        "filename": "tokens.css",
+    }
     adapter = platform.app.url_map.bind("acme.localhost")
     return sorted(
         {

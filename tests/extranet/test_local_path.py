@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extranet.accounts.views import _LOCAL_PATH, local_path
 from extranet.request import log
+from extranet.request.paths import LOCAL_PATH, local_path
 from tests.platform import Platform
 
 ELSEWHERE = [
@@ -87,7 +87,7 @@ def stays(target: str) -> bool:
 @settings(max_examples=500, deadline=None)
 @given(st.one_of(st.text(max_size=40), st.text(alphabet="/\\:@?#.%\t\r\n evil", max_size=20)))
 def test_what_is_let_through_stays_on_this_host(target: str) -> None:
-    if _LOCAL_PATH.fullmatch(target):
+    if LOCAL_PATH.fullmatch(target):
         assert stays(target)
         assert target.isascii()
         assert target.isprintable()

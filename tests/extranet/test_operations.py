@@ -83,8 +83,8 @@ def test_an_old_hash_is_renewed_later_when_all_slots_are_busy(
     count_verifications(platform)
     taken = []
 
-    def verify_then_take(*arguments: object) -> bool:
-        matches = verify(*arguments)
+    def verify_then_take(*arguments: object, **named: object) -> bool:
+        matches = verify(*arguments, **named)
         slot = platform.passwords._slot()
         slot.__enter__()
         taken.append(slot)

@@ -15,11 +15,12 @@ from extranet.accounts.founding import found_tenant
 from extranet.accounts.operations import NewUser
 from extranet.errors import Invalid
 from extranet.models import Company, CompanyVersion, KnownBrowser, Login
-from extranet.preferences.history import LABELS, _harmless
+from extranet.preferences.history import _harmless
 from extranet.preferences.numbers import is_siren, is_vat_id
 from extranet.request import pages
-from extranet.security_log.events import Event
+from extranet.security_log.events import Event, TenantEvent
 from extranet.security_log.operations import journal
+from extranet.security_log.words import SENTENCES
 from tests.extranet.world import COMPANY, DISPLAY, events_after, log_of, names, row_of, try_sign_in, value_of
 from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform, user_id
 
@@ -178,8 +179,8 @@ def test_forgetting_the_browser_in_use_signs_it_out(platform: Platform) -> None:
 
 
 def test_every_event_has_a_label(platform: Platform) -> None:
-    assert set(LABELS) == set(Event)
-    assert len({str(label) for label in LABELS.values()}) == len(LABELS)
+    assert set(SENTENCES) == {*Event, *TenantEvent}
+    assert len({str(sentence) for sentence in SENTENCES.values()}) == len(SENTENCES)
 
 
 def test_history_shows_one_s_own_entries_newest_first_in_pages(platform: Platform) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
+import time_machine
 
+from extranet.accounts.sign_in import Attempt, sign_in
+from extranet.errors import SignInRefused, TooManyAttempts
+from extranet.request import events
 from extranet.security_log.operations import journal, read_all
 from extranet.security_log.origin import Origin, printable
 from tests.extranet.world import DISPLAY, NEW_PASSWORD, PROFILE, log_of, names, try_sign_in
-from tests.platform import PASSWORD, Platform, user_id
+from tests.platform import PASSWORD, SQLITE_ONLY, Platform, user_id
 
 KEPT_ON = ("sqlite", "postgresql")
 
@@ -131,3 +138,46 @@ def test_a_flood_of_bad_cookies_leaves_twenty_entries(platform: Platform) -> Non
     for _ in range(30):
         browser.get("/")
     assert names(log_of(platform)).count("cookie_tampered") == 20
+
+
+def test_a_flood_from_many_addresses_is_bounded_too(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_MOST_OF_A_KIND", 5)
+    for number in range(12):
+        browser = platform.browser(address=f"203.0.113.{number}")
+        browser.set_cookie("__Host-session", "A" * 100)
+        browser.get("/")
+    assert names(log_of(platform)).count("cookie_tampered") == 5
+    platform.signed_in().post("/preferences/profile", token="forged")
+    assert names(log_of(platform)).count("csrf_refused") == 1, "another kind has room of its own"
+
+
+def failures(platform: Platform, attempts: Iterable[tuple[str, str]]) -> list[str]:
+    """Make many attempts without the pages around them; return what they left in the log."""
+    before = len(log_of(platform))
+    addresses = platform.app.extensions["extranet"].addresses
+    for name, address in attempts:
+        with platform.db("acme") as db, suppress(SignInRefused, TooManyAttempts):
+            origin = Origin(address, 1, "flood", "request")
+            sign_in(db, platform.passwords, addresses, Attempt(name, "wrong", b""), origin)
+    return names(log_of(platform)[before:])
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize(
+    ("attempts", "most"),
+    [
+        ([("ben", "203.0.113.7")] * 10_000, 40),
+        ([("ben", f"10.{number // 250}.{number % 250}.1") for number in range(3_000)], 40),
+        ([(f"nobody{number}", f"10.{number // 250}.{number % 250}.1") for number in range(3_000)], 650),
+    ],
+    ids=["one name from one address", "one name from everywhere", "any name from everywhere"],
+)
+def test_thousands_of_failures_leave_a_bounded_number_of_entries(
+    platform: Platform, attempts: list[tuple[str, str]], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform.passwords, "verify", lambda *_, **__: False)
+    with time_machine.travel(datetime.now(UTC), tick=False):
+        left = failures(platform, attempts)
+    assert 5 <= len(left) <= most, Counter(left)
+    with platform.db("acme", writing=False) as db:
+        journal(db.info["keys"]).verify(db)

@@ -18,17 +18,20 @@ from PIL import Image
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from extranet.accounts import operations
 from extranet.errors import NoSlot
 from extranet.i18n import LANGUAGES, best_language, gettext, ngettext, use_language
 from extranet.models import Company, User
 from extranet.models.company import THE_COMPANY
-from extranet.preferences.history import LABELS
-from extranet.security_log.events import Event
+from extranet.security_log.events import Event, TenantEvent
+from extranet.security_log.words import SENTENCES
 from provisioning.cli import extranet as command_line
 from tenants.tenant import State
 from tests import messages
 from tests.browser import Browser
+from tests.extranet.admin import ANNA, BEN, GUS, HEADINGS, confirm, equip, upload
 from tests.extranet.test_walk import PROFILE
+from tests.extranet.world import disable
 from tests.platform import PASSWORD, Platform
 
 both = pytest.mark.parametrize("language", messages.TRANSLATED)
@@ -116,8 +119,8 @@ def test_the_words_that_matter_most_are_the_agreed_ones(
 
 
 def test_every_kind_of_event_has_words_of_its_own() -> None:
-    assert set(LABELS) == set(Event)
-    assert len({str(label) for label in LABELS.values()}) == len(LABELS)
+    assert set(SENTENCES) == {*Event, *TenantEvent}
+    assert len({str(sentence) for sentence in SENTENCES.values()}) == len(SENTENCES)
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------
@@ -191,6 +194,32 @@ def test_no_english_is_left_in_what_forms_say_about_mistakes(platform: Platform,
     ]
     assert [page.status_code for page in pages] == [422] * len(pages)
     _assert_all_in(language, pages)
+
+
+@both
+def test_no_english_is_left_in_administration(platform: Platform, language: str) -> None:
+    platform.invite("acme", "nina")
+    disable(platform, "gus")
+    equip(platform, BEN)
+    _speak(platform, language)
+    reader = _signed_in(platform, language, "anna")
+    with platform.db("acme", writing=False) as db:
+        nina = operations.find_user(db, "nina").id
+    sections = ("people", "people?q=zzz", "people?column=created&column=username&sort=last&order=desc", "invitations")
+    sections += ("import", "policy", "look", "usage")
+    pages = [reader.get(f"/admin/{name}") for name in sections]
+    pages += [reader.get(f"/admin/people/{person}") for person in (ANNA, BEN, GUS, nina)]
+    pages += [reader.get(f"/admin/people/{BEN}/deactivate"), reader.post(f"/admin/people/{ANNA}/deactivate")]
+    pages += [reader.post("/admin/invitations", {}), reader.post("/admin/invitations", {"email": "x", "role": "x"})]
+    pages += [reader.post("/admin/policy", {"second_factor": "everybody"}), reader.post("/admin/look", {})]
+    pages += [upload(reader, content) for content in ("", "x", "a,b\nc,d\n", b"\x89PNG" + bytes(9))]
+    rows = ("Ida,Import,ida@people.example,,,,", "Ben,P,ben@acme.example,,,,", "=x,y,z@people.example,,,,", "a,,,,,,")
+    rows += ("c,d,e,,,,", "c,d,e@people.example,,boss,,", "c,d,f@people.example,,admin,,")
+    upload(reader, "\n".join([HEADINGS.strip(), *rows]))
+    pages += [reader.get("/admin/import"), reader.get("/admin/import?show=faulty"), confirm(reader)]
+    pages += [reader.get("/admin/import"), reader.get("/admin/import?show=new")]
+    assert {page.status_code for page in pages} == {200, 303, 422}
+    _assert_all_in(language, [page for page in pages if page.status_code != 303])
 
 
 @pytest.mark.parametrize(
@@ -501,7 +530,12 @@ def _english_in(language: str, page: TestResponse) -> set[str]:
 
 
 def _english(language: str) -> dict[str, tuple[re.Pattern[str], bool]]:
-    texts = (text for text, translation in _forms(language) if text != translation)
+    # A text of places and marks alone says nothing in any language.
+    texts = (
+        text
+        for text, translation in _forms(language)
+        if text != translation and re.search(r"[A-Za-z]", _PLACE.sub("", text))
+    )
     return {text: (_pattern(text), len(_PLACE.sub("", text)) >= 15) for text in texts}
 
 

@@ -31,9 +31,19 @@ SIGNED_IN = (
     "/preferences/profile",
     "/preferences/display",
     "/preferences/security",
+    "/preferences/security/app",
+    "/preferences/security/passkeys/new",
     "/preferences/sessions",
     "/preferences/history",
     "/preferences/company",
+    "/admin/people",
+    "/admin/people?q=nobody-at-all&role=guest",
+    "/admin/invitations",
+    "/admin/import",
+    "/admin/policy",
+    "/admin/look",
+    "/admin/usage",
+    "/admin/activity",
     "/nothing-here",
 )
 
@@ -49,7 +59,10 @@ def test_axe_finds_nothing(door: Door, visit: Open, language: str) -> None:
     for path in SIGNED_IN:
         screen.go(path)
         assert screen.page.get_attribute("html", "lang") == language
-        _examine(screen, f"{path.strip('/').replace('/', '-') or 'today'}", language)
+        _examine(screen, f"{path.partition('?')[0].strip('/').replace('/', '-') or 'today'}", language)
+    for name, path in _log_pages(screen):
+        screen.go(path)
+        _examine(screen, name, language)
     for path, field in (("/preferences/profile", "first_name"), ("/preferences/security", "current")):
         screen.go(path)
         _send_empty(screen, field)
@@ -59,6 +72,15 @@ def test_axe_finds_nothing(door: Door, visit: Open, language: str) -> None:
     # Pages that are meant to be refusals say so in the console, and nothing else does.
     assert [complaint for complaint in screen.complaints if "Failed to load resource" not in complaint] == []
     assert [url for url in screen.fetched if not url.startswith(door.origin("acme"))] == []
+
+
+def _log_pages(screen: Screen) -> Iterator[tuple[str, str]]:
+    screen.go("/admin/security-log")
+    screen.submit()
+    yield "security-log", "/admin/security-log"
+    yield "security-log-refused", "/admin/security-log?from=yesterday&address=nowhere&person=nobody"
+    yield "activity", "/admin/activity"
+    yield "reason", "/admin/activity?person=anna"
 
 
 def _stranger_pages(door: Door, screen: Screen, language: str) -> Iterator[str]:

@@ -154,10 +154,13 @@ def test_the_socket_is_for_its_owner_and_group_alone(door: Door) -> None:
 
 def test_the_access_log_holds_no_query_and_no_invitation(door: Door) -> None:
     door.ask("/login?next=/a-secret-in-a-query")
-    door.ask("/invitation/a-secret-in-a-path")
+    links = ("/invitation", "/reset", "/stranger", "/email/confirm", "/email/undo")
+    for page in links:
+        door.ask(f"{page}/a-secret-in-a-path")
     log = (door.folder / "access.log").read_text()
     assert '"path":"/login"' in log
-    assert '"path":"/invitation/-"' in log
+    for page in links:
+        assert f'"path":"{page}/-"' in log
     assert "a-secret" not in log
 
 

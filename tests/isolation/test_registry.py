@@ -188,6 +188,7 @@ def test_every_table_of_the_registry_is_known_here_and_holds_what_it_should(walk
             "server",
             "tenant",
             "throttle",
+            "outbox",
             "tombstone",
             "unfinished",
             "wrapped_key",
@@ -200,7 +201,7 @@ def test_every_table_of_the_registry_is_known_here_and_holds_what_it_should(walk
     assert len(bodies) > 10
     for body in bodies:
         told = set(body["details"]) - {"machine"}
-        assert told <= {"slug", "name", "server", "locale", "role", "password_stdin", "last"}, body
+        assert told <= {"slug", "name", "server", "locale", "role", "password_stdin", "last", "activity"}, body
 
 
 def test_an_address_counts_the_same_for_all_tenants_and_cannot_be_read_back(platform: Platform) -> None:

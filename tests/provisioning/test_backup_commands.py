@@ -51,6 +51,7 @@ def test_a_backup_is_made_listed_and_verified(console: Console) -> None:
         "made_at",
         "verified_at",
         "fault",
+        "before_restore",
         "deleted",
     ]
     assert Path(document["file"]).stat().st_size == document["bytes"]
@@ -79,7 +80,9 @@ def test_without_a_backup_the_list_says_how_to_make_one(console: Console) -> Non
     assert console.done("backup", "list", "acme").stdout == (
         "There is no backup yet. Make one with: extranet backup create acme\n"
     )
-    assert console.run("backup", "verify", "acme").refusal == ("acme has no backup. See: extranet backup list acme")
+    assert console.run("backup", "verify", "acme").refusal == (
+        "acme has no backup. Make one with: extranet backup create acme"
+    )
     assert console.run("backup", "list", "nobody").refusal.startswith("There is no tenant 'nobody'.")
 
 
@@ -275,7 +278,7 @@ def test_a_tenant_without_data_is_passed_over(console: Console, monkeypatch: pyt
     lines = console.run("fleet", "verify").stdout.splitlines()
     assert lines[1:] == [
         "2 tenants failed:",
-        "  acme: acme has no backup. See: extranet backup list acme",
+        "  acme: acme has no backup. Make one with: extranet backup create acme",
         "  and 1 more: see --json",
     ]
 

@@ -108,6 +108,11 @@ def test_a_database_with_an_older_schema_is_named(console: Console) -> None:
         connection.execute("PRAGMA user_version = 0")
     (sentence,) = findings(console).values()
     assert "has schema 0, this code needs" in sentence
+    assert sentence.endswith(". Run: extranet fleet migrate")
+    shown = console.done("tenant", "show", "acme").stdout
+    assert "unknown: the database is behind this code. Run: extranet fleet migrate" in shown
+    assert "cannot be opened" not in shown
+    assert console.done("tenant", "show", "acme", "--json").document["users"] is None
 
 
 def test_a_home_that_others_can_enter_is_named(console: Console) -> None:

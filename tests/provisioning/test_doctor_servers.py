@@ -118,7 +118,11 @@ def test_a_database_that_every_role_may_connect_to_is_named(served: Console, clu
     name = name_of(served, database) if database == "zoe" else database
     cluster.execute(f"GRANT CONNECT ON DATABASE {name} TO PUBLIC")
     found = bad(served)
-    assert f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC" in found["server pg1 rights"]
+    # As server add tells it: the operator's own right first, who might have no other.
+    assert found["server pg1 rights"] == (
+        f'Every role may connect to {name}. Let it run: GRANT CONNECT ON DATABASE "{name}" TO "provisioner"; '
+        f'REVOKE CONNECT, TEMPORARY ON DATABASE "{name}" FROM PUBLIC;'
+    )
     cluster.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
     assert bad(served) == {}
 
@@ -203,8 +207,40 @@ def test_what_a_tenant_left_where_it_is_no_more_is_named(served: Console, cluste
     name = f"t_{str(uuid).replace('-', '')}"
     cluster.execute(f"CREATE ROLE {name}")
     assert bad(served) == {
-        f"server pg1 role {name}": "is of acme, which is on embedded in the registry. Look at it, then drop it."
+        f"server pg1 role {name}": "is of acme, which is on embedded in the registry and served from there. Either "
+        "this was left behind, by a move or a server that was lost. Keep it until you know which, and that nobody "
+        "misses anything of it."
     }
+
+
+def test_of_what_the_registry_knows_elsewhere_nobody_is_ever_told_to_drop_it(served: Console, cluster: Cluster) -> None:
+    port = cluster.port
+    with registry_of(served) as registry:
+        # As before one was refused: another name of the same server.
+        registry.execute(
+            "INSERT INTO server SELECT 'pg0', address, pooled, connections, added_at, identity FROM server"
+        )
+    write_credential(read_settings(served.environment), "pg0", cluster.provisioner())
+    databases = [f"server pg0 database {name_of(served, slug)}" for slug in ("zoe", "yves")]
+    found = bad(served)
+    assert set(databases) <= set(found)
+    for says in found.values():
+        assert "pg0 and pg1 are two names of one server" in says
+        assert says.endswith("forget that name: extranet server remove pg0")
+    cluster.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    try:
+        found = bad(served)
+        with registry_of(served) as registry:
+            registry.execute("UPDATE server SET identity = '' WHERE name = 'pg1'")
+            registry.execute(f"UPDATE server SET address = 'host=127.0.0.1 port={port}'")
+        unknown = bad(served)
+    finally:
+        cluster.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
+    for says in (*found.values(), *unknown.values()):
+        assert "or pg0 and pg1 are one server" in says
+        assert "drop" not in says
+    served.done("server", "remove", "pg0")
+    assert bad(served) == {}
 
 
 def test_settings_that_make_a_server_unsafe_are_named(

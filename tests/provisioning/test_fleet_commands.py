@@ -27,7 +27,7 @@ from tenants.settings import read_settings
 from tenants.tenancy import Tenancy
 from tests.console import PATIENCE, Console
 from tests.provisioning.test_terminal import read_all, terminal
-from tests.tenants.fleets import ADDED, COUNTED, STRICT, InlineCrew
+from tests.tenants.fleets import ADDED, COUNTED, LATER, NOW, STRICT, InlineCrew
 
 NAMES = ["acme", "globex"]
 
@@ -74,13 +74,13 @@ FORBIDDEN = "INSERT INTO company_version SELECT hex(randomblob(16)), 'x', '2026-
 def test_status_of_a_fleet_at_this_code_s_schema(console: Console) -> None:
     answer = console.done("fleet", "status")
     assert answer.stdout.splitlines() == [
-        "This code needs schema 1.",
+        f"This code needs schema {NOW}.",
         "Server    Schema  Tenants",
-        "embedded  1       2",
+        f"embedded  {NOW}       2",
     ]
     assert console.done("fleet", "status", "--json").document == {
-        "schema": 1,
-        "servers": [{"server": "embedded", "tenants": {"1": 2}, "fault": ""}],
+        "schema": NOW,
+        "servers": [{"server": "embedded", "tenants": {str(NOW): 2}, "fault": ""}],
         "behind": [],
         "missing": [],
         "strays": [],
@@ -100,14 +100,14 @@ def test_status_under_a_later_release_says_who_is_behind_and_exits_1(
     answer = console.run("fleet", "status")
     assert answer.exit_code == 1
     assert answer.stdout.splitlines() == [
-        "This code needs schema 2.",
+        f"This code needs schema {LATER}.",
         "Server    Schema  Tenants",
-        "embedded  1       2        behind",
+        f"embedded  {NOW}       2        behind",
         "behind: acme, globex",
         "Bring them there with: extranet fleet migrate",
     ]
     document = console.run("fleet", "status", "--json").document
-    assert document["behind"] == [{"slug": slug, "server": "embedded", "schema": 1} for slug in NAMES]
+    assert document["behind"] == [{"slug": slug, "server": "embedded", "schema": NOW} for slug in NAMES]
 
 
 def test_status_says_what_does_not_fit_together(console: Console) -> None:
@@ -116,7 +116,7 @@ def test_status_says_what_does_not_fit_together(console: Console) -> None:
     path.parent.mkdir()
     shutil.move(file_of(console, "acme"), path)
     with closing(sqlite3.connect(console.home / "registry.sqlite3")) as registry, registry:
-        registry.execute("INSERT INTO server VALUES ('pg9', 'host=127.0.0.1', 0, 10, '2026-01-01')")
+        registry.execute("INSERT INTO server VALUES ('pg9', 'host=127.0.0.1', 0, 10, '2026-01-01', '')")
     answer = console.run("fleet", "status")
     assert answer.exit_code == 1
     assert "without a database: acme" in answer.stdout
@@ -155,11 +155,11 @@ def test_status_tells_a_killed_run_from_one_that_is_running(console: Console) ->
 def test_a_fleet_is_migrated_by_processes_of_their_own(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provisioning.console, "HISTORY", ADDED)
     answer = console.done("fleet", "migrate", "--jobs", "1", "--canary", "globex")
-    assert re.fullmatch(r"Run 1 to schema 2, by \S+: done, 2 done\.\n", answer.stdout)
+    assert re.fullmatch(rf"Run 1 to schema {LATER}, by \S+: ended, 2 done\.\n", answer.stdout)
     assert re.fullmatch(
         r"run 1, wave 2 of 2: 2 of 2 done, 0 failed, \d+/(s|min), 0 s left", answer.stderr.splitlines()[-1]
     )
-    assert versions(console) == [2]
+    assert versions(console) == [LATER]
     (entry,) = console.journal()
     assert (entry.event, entry.outcome, entry.details["canary"]) == ("fleet migrate", "ok", "globex")
 
@@ -167,11 +167,11 @@ def test_a_fleet_is_migrated_by_processes_of_their_own(console: Console, monkeyp
 def test_migrate_answers_with_one_document(console: Console, release: pytest.MonkeyPatch) -> None:
     document = console.done("fleet", "migrate", "--json").document
     run = document["run"]
-    assert (document["schema"], run["id"], run["state"]) == (2, 1, "done")
+    assert (document["schema"], run["id"], run["state"]) == (LATER, 1, "done")
     assert run["counts"] == {"planned": 0, "running": 0, "done": 2, "failed": 0, "skipped": 0}
     assert [(step["slug"], step["wave"], step["from"], step["to"], step["attempts"]) for step in run["steps"]] == [
-        ("acme", 0, 1, 2, 1),
-        ("globex", 1, 1, 2, 1),
+        ("acme", 0, NOW, LATER, 1),
+        ("globex", 1, NOW, LATER, 1),
     ]
     assert run["plan"]["canary"] == "acme"
     assert run["started_at"].endswith("Z")
@@ -180,10 +180,10 @@ def test_migrate_answers_with_one_document(console: Console, release: pytest.Mon
 
 def test_migrating_a_migrated_fleet_does_nothing(console: Console, release: pytest.MonkeyPatch) -> None:
     console.done("fleet", "migrate")
-    said = "No tenant is behind schema 2: there is nothing to do.\n"
+    said = f"No tenant is behind schema {LATER}: there is nothing to do.\n"
     assert console.done("fleet", "migrate").stdout == said
     assert console.done("fleet", "migrate", "--dry-run").stdout == said
-    assert console.done("fleet", "migrate", "--json").document == {"run": None, "schema": 2}
+    assert console.done("fleet", "migrate", "--json").document == {"run": None, "schema": LATER}
     assert runs(console) == [(1, "done")]
 
 
@@ -191,7 +191,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(console: Console, re
     before = console.contents(), versions(console)
     answer = console.done("fleet", "migrate", "--dry-run", "--jobs", "3", "--snapshot")
     assert answer.stdout.splitlines() == [
-        "2 tenants would be brought to schema 2: acme alone, then 1.",
+        f"2 tenants would be brought to schema {LATER}: acme alone, then 1.",
         "3 at once, a backup of each before; more than 1 failed would stop the run.",
     ]
     document = console.done("fleet", "migrate", "--dry-run", "--canary", "globex", "--json").document
@@ -208,13 +208,13 @@ def test_a_run_that_stops_says_why_and_how_to_go_on(console: Console, release: p
     told = answer.stdout.splitlines()
     assert told[0].endswith(": stopped, 1 planned, 1 failed.")
     assert told[1].startswith(
-        "  acme failed: IntegrityError: UNIQUE constraint failed: company_version.changed_by (0002"
+        "  acme failed: IntegrityError: UNIQUE constraint failed: company_version.changed_by (0003"
     )
     assert told[2] == "Go on with: extranet fleet migrate --resume"
     assert console.run("fleet", "migrate").refusal.startswith("Run 1 is unfinished. Go on with")
     assert console.run("fleet", "status").stdout.splitlines()[-3:] == told
     change(console, "acme", "DELETE FROM company_version")
-    assert console.done("fleet", "migrate", "--resume").stdout.splitlines()[0].endswith(": done, 2 done.")
+    assert console.done("fleet", "migrate", "--resume").stdout.splitlines()[0].endswith(": ended, 2 done.")
     assert console.run("fleet", "migrate", "--resume").refusal.startswith("There is no unfinished run.")
 
 
@@ -236,7 +236,7 @@ def test_an_unfinished_run_can_be_given_up_for_a_new_one(console: Console, relea
     console.done("fleet", "migrate", "--new", "--dry-run")
     assert runs(console) == [(1, "stopped")]
     answer = console.run("fleet", "migrate", "--new", "--canary", "globex")
-    assert ": done, 1 done, 1 failed." in answer.stdout
+    assert ": ended, 1 done, 1 failed." in answer.stdout
     assert runs(console) == [(1, "abandoned"), (2, "done")]
 
 
@@ -251,7 +251,7 @@ def test_a_run_is_gone_on_with_as_it_was_planned(console: Console, option: list[
 
 def test_each_tenant_can_be_backed_up_before(console: Console, release: pytest.MonkeyPatch) -> None:
     console.done("fleet", "migrate", "--snapshot")
-    assert backups(console) == [(1,), (1,)]
+    assert backups(console) == [(NOW,), (NOW,)]
 
 
 def test_nobody_is_backed_up_unless_it_was_asked_for(console: Console, release: pytest.MonkeyPatch) -> None:
@@ -292,7 +292,7 @@ def test_a_terminal_sees_one_line_that_is_drawn_again(console: Console, tmp_path
         assert process.wait(PATIENCE) == 0
     assert "\r\x1b[Krun 1, wave 1 of 2: 1 of 2 done, 0 failed, " in seen
     assert re.search(r"\r\x1b\[Krun 1, wave 2 of 2: 2 of 2 done, 0 failed, \d+/(s|min), 0 s left\nRun 1 to", seen)
-    assert seen.endswith(": done, 2 done.\n")
+    assert seen.endswith(": ended, 2 done.\n")
 
 
 def test_ctrl_c_lets_the_tenant_at_hand_end_and_begins_no_other(console: Console, tmp_path: Path) -> None:

@@ -16,7 +16,21 @@ from provisioning.cli import extranet
 from provisioning.commands import user
 from tests.console import SCRIPT, Console
 
-NOUNS = ["init", "tenant", "host", "server", "user", "log", "backup", "fleet", "nginx", "serve", "doctor", "demo"]
+NOUNS = [
+    "init",
+    "tenant",
+    "host",
+    "server",
+    "user",
+    "log",
+    "backup",
+    "fleet",
+    "nginx",
+    "serve",
+    "worker",
+    "doctor",
+    "demo",
+]
 VERBS = [
     "backup create",
     "backup list",
@@ -60,8 +74,11 @@ VERBS = [
     "user enable",
     "user invite",
     "user list",
+    "user reset-factors",
+    "user reset-password",
     "user set-password",
     "user unlock",
+    "worker",
 ]
 
 

@@ -34,6 +34,8 @@ CHANGING = [
     ["user", "disable", "acme", "ben"],
     ["user", "enable", "acme", "ben"],
     ["user", "unlock", "acme", "ben"],
+    ["user", "reset-factors", "acme", "ben", "--yes-i-mean", "ben"],
+    ["user", "reset-password", "acme", "ben"],
     ["user", "set-password", "acme", "ben"],
     ["log", "show", "acme"],
     ["log", "export", "acme"],
@@ -92,7 +94,8 @@ def name_of(arguments: list[str]) -> str:
 
 @pytest.mark.parametrize("arguments", CHANGING, ids=name_of)
 def test_a_command_that_changes_something_leaves_exactly_one_entry(console: Console, arguments: list[str]) -> None:
-    console.done(*arguments, stdin=f"{PASSWORD}\n")
+    # Not the one that everybody has here.
+    console.done(*arguments, stdin=f"{PASSWORD} anew\n")
     (entry,) = console.journal()
     assert (entry.event, entry.outcome) == (name_of(arguments), "ok")
     assert entry.actor == pwd.getpwuid(os.getuid()).pw_name
@@ -233,4 +236,10 @@ def test_every_changing_verb_is_tried_here() -> None:
 
     tried = {name_of(arguments) for arguments in CHANGING + REFUSED + LOOKING}
     # The last is tried where there are backups.
-    assert {name for name, _ in verbs(extranet)} - tried == {"nginx check", "nginx write", "serve", "fleet verify"}
+    assert {name for name, _ in verbs(extranet)} - tried == {
+        "nginx check",
+        "nginx write",
+        "serve",
+        "worker",
+        "fleet verify",
+    }

@@ -164,6 +164,14 @@ def test_a_purge_waits_for_the_grace_and_for_the_slug_once_more(console: Console
     assert console.done("doctor").exit_code == 0
 
 
+def test_nobody_is_asked_about_a_purge_that_would_be_refused(console: Console) -> None:
+    assert console.run("tenant", "purge", "nobody").refusal.startswith("There is no tenant 'nobody'.")
+    assert "is active: close it first" in console.run("tenant", "purge", "acme").refusal
+    console.done("tenant", "close", "acme")
+    assert "it can be purged from" in console.run("tenant", "purge", "acme").refusal
+    assert "was not named once more" in console.run("tenant", "purge", "acme", "--now").refusal
+
+
 def test_after_the_grace_the_slug_alone_is_enough(console: Console) -> None:
     close_long_ago(console, "acme")
     console.done("tenant", "purge", "acme", "--yes-i-mean", "acme")
@@ -206,7 +214,7 @@ def test_a_clone_is_served_and_says_whose_it_is(console: Console) -> None:
     assert answer.stderr.splitlines()[-1].startswith("Copying acme: ")
     entry = said_to_its_people(console, "twin")
     assert (entry["event"], entry["details"]["source"]) == ("tenant_cloned", source["uuid"])
-    assert list(entry["details"]["heads"]) == ["security_event"]
+    assert list(entry["details"]["heads"]) == ["activity", "security_event"]
     assert console.done("log", "verify", "--all").exit_code == 0
     platform = open_platform(console.home)
     platform.browser("twin").sign_in("anna", PASSWORD)

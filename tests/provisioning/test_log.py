@@ -77,7 +77,9 @@ def test_an_export_is_one_object_a_line_or_one_array(console: Console) -> None:
 
 
 def test_an_untouched_log_verifies_and_its_head_is_an_anchor_for_later(console: Console) -> None:
-    (first,) = console.done("log", "verify", "acme", "--json").document
+    first, changes = console.done("log", "verify", "acme", "--json").document
+    assert (first["log"], changes["log"]) == ("acme", "acme activity")
+    assert list(first) == list(changes)
     assert list(first) == ["log", "ok", "entries", "head"]
     console.done("log", "show", "acme")
     answer = console.done("log", "verify", "acme", "--anchor", first["head"].upper())
@@ -88,7 +90,13 @@ def test_verifying_everything_includes_the_operators_journal(console: Console) -
     console.done("log", "show", "acme")
     leave_unfinished(console.home, "zoe")
     documents = console.done("log", "verify", "--all", "--json").document
-    assert [document["log"] for document in documents] == ["acme", "globex", "operators"]
+    assert [document["log"] for document in documents] == [
+        "acme",
+        "acme activity",
+        "globex",
+        "globex activity",
+        "operators",
+    ]
     assert documents[-1]["entries"] == 1
 
 
@@ -107,22 +115,28 @@ def test_a_tampered_log_is_refused_at_its_first_bad_entry(
     console: Console, statement: str, entry: int, why: str
 ) -> None:
     database = database_of(console, "acme")
-    (head,) = console.done("log", "verify", "acme", "--json").document
+    head, _changes = console.done("log", "verify", "acme", "--json").document
     tamper(database, statement)
     answer = console.run("log", "verify", "acme")
     assert answer.exit_code == 1
     assert answer.stdout.startswith(f"acme: BROKEN at entry {entry or head['entries']}: {why}")
-    (result,) = console.run("log", "verify", "acme", "--json").document
+    result, _changes = console.run("log", "verify", "acme", "--json").document
     assert list(result) == ["log", "ok", "first_bad_entry", "why"]
     everything = console.run("log", "verify", "--all")
     assert everything.exit_code == 1
-    assert [line.partition(" ")[0] for line in everything.stdout.splitlines()] == ["acme:", "globex:", "operators:"]
-    assert everything.stdout.count("all hold") == 2
+    assert [line.partition(":")[0] for line in everything.stdout.splitlines()] == [
+        "acme",
+        "acme activity",
+        "globex",
+        "globex activity",
+        "operators",
+    ]
+    assert everything.stdout.count("all hold") == 4
 
 
 def test_a_log_cut_off_and_re_signed_at_the_end_is_found_by_its_anchor(console: Console) -> None:
     database = database_of(console, "acme")
-    (head,) = console.done("log", "verify", "acme", "--json").document
+    head, _changes = console.done("log", "verify", "acme", "--json").document
     last = head["entries"]
     tamper(database, f"DELETE FROM security_event WHERE sequence = {last}")
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -174,3 +188,31 @@ def test_an_empty_log_says_so(console: Console) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE security_event_head SET sequence = 0, mac = zeroblob(32)")
     assert console.done("log", "show", "acme").stdout == "The log is empty.\n"
+
+
+def test_the_activity_log_is_shown_exported_and_on_record_as_looked_at(console: Console) -> None:
+    console.done("user", "disable", "acme", "ben")
+    lines = console.done("log", "show", "acme", "--activity", "--last", "2").stdout.splitlines()
+    assert lines[0].split() == ["#", "Time", "(UTC)", "Change", "By", "Of", "Fields"]
+    assert lines[-1].split()[3:] == ["user_disabled", "operator", "ben", "state"]
+    (document,) = console.done("log", "show", "acme", "--activity", "--last", "1", "--json").document
+    assert list(document) == ["sequence", "at", "change", "actor", "subject", "label", "before", "after"]
+    assert (document["before"], document["after"]) == ({"state": "active"}, {"state": "disabled"})
+    exported = [json.loads(line) for line in console.done("log", "export", "acme", "--activity").stdout.splitlines()]
+    assert exported[-1] == document
+    assert [entry["sequence"] for entry in exported] == list(range(1, len(exported) + 1))
+    last = console.done("log", "show", "acme", "--last", "1", "--json").document[0]
+    assert (last["event"], last["details"]["log"]) == ("log_exported", "activity")
+
+
+def test_tampering_with_the_activity_log_is_found_and_an_anchor_finds_what_was_cut_off(console: Console) -> None:
+    database = database_of(console, "acme")
+    _events, head = console.done("log", "verify", "acme", "--json").document
+    assert console.done("log", "verify", "acme", "--activity", "--anchor", head["head"]).exit_code == 0
+    tamper(database, "UPDATE activity SET actor = 'mallory' WHERE sequence = 2", "activity")
+    answer = console.run("log", "verify", "acme")
+    assert answer.exit_code == 1
+    assert answer.stdout.splitlines()[1].startswith("acme activity: BROKEN at entry 2: its column actor differs")
+    anchored = console.run("log", "verify", "globex", "--activity", "--anchor", head["head"])
+    assert anchored.exit_code == 1
+    assert anchored.stdout.splitlines()[1].startswith("globex activity: BROKEN")

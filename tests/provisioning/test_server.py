@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
@@ -147,7 +148,7 @@ def test_on_a_terminal_it_is_asked_for_once_and_not_echoed(console: Console, clu
     ) as it:
         os.close(theirs)
         shown = b""
-        while b"Connection string: " not in shown:
+        while b"URL: " not in shown:
             shown += os.read(ours, 1000)
         os.write(ours, f"{cluster.provisioner()}\n".encode())
         while it.poll() is None:
@@ -195,7 +196,7 @@ def test_what_is_no_url_of_a_server_is_refused_without_being_shown(console: Cons
 
 
 def test_nothing_on_standard_input_is_said(console: Console) -> None:
-    assert console.run("server", "add", "pg1").refusal == "No connection string came on standard input."
+    assert console.run("server", "add", "pg1").refusal == "No URL came on standard input."
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_a_server_that_holds_tenants_does_not_become_another(
     console.create("zoe", "--server", "pg1")
     before = servers(console)
     elsewhere = console.run("server", "add", "pg1", stdin=second_cluster.provisioner())
-    assert elsewhere.refusal == "pg1 holds 1 tenants, and not all of their databases are on this server."
+    assert elsewhere.refusal == "pg1 holds 1 tenant, whose database is not on this server."
     cluster.execute("CREATE ROLE newcomer LOGIN CREATEDB CREATEROLE PASSWORD 'x'")
     cluster.execute("GRANT CONNECT ON DATABASE postgres TO newcomer")
     url = cluster.url(user="newcomer", password="x")
@@ -332,13 +333,16 @@ def test_servers_are_listed_with_what_they_hold_and_whether_they_answer(
         f"pg1   host=127.0.0.1 port={cluster.port}  1        144          yes",
     ]
     credential_file(read_settings(console.environment), "pg1").unlink()
-    assert "no: The operator's credential" in console.done("server", "list").stdout
+    answer = console.run("server", "list")
+    assert "no: The operator's credential" in answer.stdout
+    # As fleet status does: whatever runs it every night is to be told.
+    assert answer.exit_code == 1
 
 
 def test_a_server_that_is_down_is_listed_as_such(console: Console, cluster: Cluster, registered: Answer) -> None:
     cluster.stop()
     try:
-        (found,) = servers(console)
+        (found,) = console.run("server", "list", "--json").document
         assert "cannot be reached" in str(found["fault"])
     finally:
         cluster.start()
@@ -350,7 +354,7 @@ def test_without_servers_the_list_says_how_to_register_one(console: Console) -> 
 
 def test_a_server_is_forgotten_only_when_it_holds_nobody(console: Console, registered: Answer) -> None:
     console.create("zoe", "--server", "pg1")
-    assert console.run("server", "remove", "pg1").refusal == "The server pg1 still holds 1 tenant."
+    assert console.run("server", "remove", "pg1").refusal == "The server pg1 still holds 1 tenant: zoe."
     assert len(servers(console)) == 1
 
 
@@ -378,3 +382,112 @@ def test_the_web_serves_a_tenant_on_a_server_without_the_operators_folder(consol
             raw = db.connection().connection.dbapi_connection
             assert isinstance(raw, psycopg.Connection)
             assert raw.info.user == database_name(tenant.uuid)
+
+
+# -- one server, one name --
+
+
+def test_one_server_is_not_registered_under_two_names(console: Console, cluster: Cluster, registered: Answer) -> None:
+    sentence = (
+        "This server is registered already, as pg1. To change its address, credential or connections: "
+        "extranet server add pg1"
+    )
+    by_another_address = cluster.url(user="provisioner", password=secret_of(cluster)).replace("127.0.0.1", "localhost")
+    for url in (cluster.provisioner(), by_another_address):
+        assert console.run("server", "add", "pg2", stdin=url).refusal == sentence
+    assert [found["name"] for found in servers(console)] == ["pg1"]
+    assert not credential_file(read_settings(console.environment), "pg2").exists()
+    # One that was registered before anybody noted which cluster it is, is asked.
+    with closing(sqlite3.connect(console.home / "registry.sqlite3")) as registry, registry:
+        registry.execute("UPDATE server SET identity = ''")
+    assert console.run("server", "add", "pg2", stdin=cluster.provisioner()).refusal == sentence
+    add(console, cluster)
+
+
+def test_where_nobody_can_tell_which_cluster_it_is_a_server_is_registered_all_the_same(
+    console: Console, cluster: Cluster, second_cluster: Cluster, registered: Answer
+) -> None:
+    with closing(sqlite3.connect(console.home / "registry.sqlite3")) as registry, registry:
+        registry.execute("UPDATE server SET identity = ''")
+    credential_file(read_settings(console.environment), "pg1").unlink()
+    add(console, second_cluster, name="pg2")
+    second_cluster.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    try:
+        add(console, second_cluster, name="pg3")
+    finally:
+        second_cluster.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
+
+
+def test_what_is_left_to_do_is_not_said_to_be_about_open_databases_alone(
+    console: Console, second_cluster: Cluster
+) -> None:
+    second_cluster.execute("GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC")
+    second_cluster.execute("REVOKE SET ON PARAMETER log_error_verbosity, temp_file_limit FROM provisioner")
+    lines = add(console, second_cluster).stdout.splitlines()
+    above = lines.index("Still to be run by the server's own administrator:")
+    told = lines[above + 1 : lines.index("", above)]
+    for statement in told:
+        second_cluster.execute(statement.strip())
+    keep = 'GRANT CONNECT ON DATABASE "postgres" TO "provisioner";'
+    assert told == [
+        f'  {keep} REVOKE CONNECT, TEMPORARY ON DATABASE "postgres" FROM PUBLIC;',
+        '  GRANT SET ON PARAMETER temp_file_limit, log_error_verbosity TO "provisioner";',
+    ]
+
+
+# -- a server that is down --
+
+
+def test_a_new_tenant_goes_to_the_least_filled_that_answers_and_who_was_passed_over_is_said(
+    console: Console, cluster: Cluster, second_cluster: Cluster
+) -> None:
+    add(console, cluster)
+    add(console, second_cluster, name="pg2")
+    assert console.create("zoe", "--server", "pg2").exit_code == 0
+    cluster.stop()
+    try:
+        answer = console.create("yves", "--json")
+        assert answer.document["server"] == "pg2"
+        assert answer.stderr.startswith("Passed over: The server pg1 cannot be reached: ")
+        assert console.done("tenant", "clone", "zoe", "twin", "--json").document["server"] == "pg2"
+        second_cluster.stop()
+        refusal = console.create("xena").stderr
+        assert "Error: No server answers. The server pg1 cannot be reached" in refusal
+        assert "The server pg2 cannot be reached" in refusal
+    finally:
+        cluster.start()
+        if not second_cluster.is_running:
+            second_cluster.start()
+    assert {tenant["slug"] for tenant in console.done("tenant", "list", "--json").document} == {
+        *("acme", "globex", "twin", "yves", "zoe")
+    }
+
+
+def test_what_cannot_be_made_on_a_server_that_is_down_leaves_nothing(
+    console: Console, cluster: Cluster, registered: Answer
+) -> None:
+    before = console.contents()
+    cluster.stop()
+    try:
+        assert "cannot be reached" in console.create("zoe", "--server", "pg1").refusal
+        assert "cannot be reached" in console.run("tenant", "clone", "acme", "twin", "--server", "pg1").refusal
+        assert "cannot be reached" in console.run("tenant", "move", "acme", "--to", "pg1").refusal
+    finally:
+        cluster.start()
+    assert console.contents() == before
+
+
+def test_a_move_from_a_server_that_is_down_leaves_nothing_unfinished(
+    console: Console, cluster: Cluster, second_cluster: Cluster
+) -> None:
+    add(console, cluster)
+    add(console, second_cluster, name="pg2")
+    console.create("zoe", "--server", "pg1")
+    cluster.stop()
+    try:
+        assert "cannot be reached" in console.run("tenant", "move", "zoe", "--to", "pg2").refusal
+    finally:
+        cluster.start()
+    assert "zoe: its move" not in console.run("doctor").stdout
+    console.done("server", "remove", "pg2")
+    assert console.done("tenant", "show", "zoe", "--json").document["users"]

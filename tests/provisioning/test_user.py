@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from extranet.mail.kinds import MailKind
 from tests.console import Console
 from tests.platform import PASSWORD, open_platform, user_id
+from tests.posted import mails_of
 
 KEYS = ["id", "username", "name", "email", "role", "state"]
 ZOE = ["zoe", "--email", "zoe@acme.example", "--first-name", "Zoe", "--last-name", "Zorn"]
@@ -121,6 +123,22 @@ def test_unlocking_lets_somebody_sign_in_after_too_many_failures(console: Consol
     sign_in(console, "ben", PASSWORD)
 
 
+def test_a_link_to_a_new_password_is_mailed_and_shown_to_nobody(console: Console) -> None:
+    answer = console.done("user", "reset-password", "acme", "ben")
+    assert answer.stdout == "A link to a new password is on its way to ben@acme.example. It works for one hour.\n"
+    platform = open_platform(console.home)
+    mail = mails_of(platform, "acme", MailKind.RESET_BY_ADMIN)[0]
+    assert mail.to == "ben@acme.example"
+    assert "operator of this service" in mail.text
+    browser = platform.browser()
+    browser.get(mail.path("/reset"))
+    chosen = {"password": ANOTHER_PASSWORD, "repeat": ANOTHER_PASSWORD}
+    assert browser.post("/reset", chosen).status_code == 303
+    platform.close()
+    sign_in(console, "ben", ANOTHER_PASSWORD)
+    assert list(console.done("user", "reset-password", "acme", "ben", "--json").document) == KEYS
+
+
 def test_a_password_from_standard_input_replaces_the_old_one_and_ends_logins(console: Console) -> None:
     platform = open_platform(console.home)
     browser = platform.signed_in("acme", "ben")
@@ -160,6 +178,7 @@ def test_setting_a_password_answers_with_the_user_in_json(console: Console) -> N
         (["disable", "acme", "anna"], "", "This is the last active administrator."),
         (["enable", "acme", "nobody"], "", "There is no user 'nobody'."),
         (["unlock", "acme", "nobody"], "", "There is no user 'nobody'."),
+        (["reset-password", "acme", "nobody"], "", "There is no user 'nobody'."),
         (["set-password", "acme", "nobody"], f"{ANOTHER_PASSWORD}\n", "There is no user 'nobody'."),
         (["set-password", "acme", "ben"], "short\n", "Use at least 12 characters."),
         (["set-password", "acme", "ben"], "x" * 5000, "This password is too long"),

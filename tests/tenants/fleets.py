@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tenants import lifecycle
+from tenants import lifecycle, schema
 from tenants.databases import database_file
 from tenants.fleet.crew import Errand
 from tenants.fleet.journal import Report, RunJournal, Step, StepState
@@ -19,6 +19,10 @@ from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 from tenants.tenant import Tenant
 from tests.tenants.world import HISTORY, note, prepare
+
+NOW = schema.head(HISTORY)
+"""The product's own schema, which tenants in these tests have; the histories below lead to the next one."""
+LATER = NOW + 1
 
 ADDED = "tests.histories.added_column"
 COUNTED = "tests.histories.counted"

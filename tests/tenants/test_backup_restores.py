@@ -7,12 +7,13 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
@@ -20,10 +21,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, text, update
 
 from extranet.models import Base
-from tenants import lifecycle, rotation, schema, unfinished
+from tenants import lifecycle, rotation, schema, sqlite, unfinished
 from tenants.backups import making, restoring, staging, verifying
 from tenants.backups.archive import read_header
-from tenants.backups.catalogue import Backup, catalogue_of
+from tenants.backups.catalogue import Backup, Catalogue, catalogue_of
 from tenants.backups.making import make_backup
 from tenants.backups.placing import Placing
 from tenants.backups.renewing import rehearse_as_new, restore_as_new
@@ -42,10 +43,12 @@ from tenants.errors import (
 )
 from tenants.registry import Registry
 from tenants.registry_tables import tenant_table
+from tenants.servers import database_name
 from tenants.settings import Settings
 from tenants.stores import copies, postgresql, store_of
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State, Tenant
+from tests.services.postgresql import Cluster
 from tests.tenants.backups import (
     RESTORED,
     files_of,
@@ -57,6 +60,7 @@ from tests.tenants.backups import (
     state_of,
     write,
 )
+from tests.tenants.fleets import ADDED, LATER, NOW
 from tests.tenants.world import HISTORY, Note, journal_of, killed_in_child, note
 
 both = pytest.mark.parametrize("kept_on", ["sqlite", "postgresql"])
@@ -363,13 +367,13 @@ def test_a_file_that_comes_after_the_backup_of_what_there_is_stays(tenancy: Tena
     backup = backed_up(tenancy)
     kept = files.store(b"in that backup")
     come: list[str] = []
-    real = restoring.stage
+    real = restoring.finish
 
-    def stage(*arguments: Any) -> Any:
+    def finish(*arguments: Any) -> Any:
         come.append(files.store(b"in no backup"))
         return real(*arguments)
 
-    with patch.object(restoring, "stage", stage):
+    with patch.object(restoring, "finish", finish):
         restored(tenancy, backup_id=backup.id.hex)
     assert (kept in files.names(), files.read(come[0])) == (False, b"in no backup")
 
@@ -466,6 +470,71 @@ def test_whoever_reads_and_writes_meanwhile_meets_one_or_the_other(tenancy: Tena
     assert old not in seen[seen.index(new) :]
 
 
+@both
+def test_whatever_is_saved_while_a_restore_is_under_way_is_in_the_backup_of_what_there_was(
+    tenancy: Tenancy, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT_SECONDS", 0.2)
+    tenancy.databases.forget(acme)
+    backup = backed_up(tenancy)
+    saved, refused = [], []
+
+    def save(where: str) -> None:
+        try:
+            write(tenancy, "acme", where)
+        except TenantUnavailable:
+            refused.append(where)
+        else:
+            saved.append(where)
+
+    steps = [(restoring, name) for name in ("stage", "_stopped", "make", "_take_place")]
+    with ExitStack() as stack:
+        for module, name in steps:
+            real = getattr(module, name)
+
+            def then_save(*arguments: Any, _real: Any = real, _name: str = name, **named: Any) -> Any:
+                save(f"before {_name}")
+                return _real(*arguments, **named)
+
+            stack.enter_context(patch.object(module, name, then_save))
+        done = restored(tenancy, backup_id=backup.id.hex)
+    assert notes(tenancy, "acme") == [*BEFORE, RESTORED]
+    assert saved == ["before stage", "before _stopped"]
+    assert refused == ["before make", "before _take_place"]
+    restored(tenancy, backup_id=str(done.safety))
+    assert sorted(notes(tenancy, "acme")) == sorted([*BEFORE, "two", *saved, RESTORED])
+
+
+def test_a_restore_that_cannot_take_its_place_leaves_the_tenant_as_it_was(
+    pg_tenancy: Tenancy, pg_acme: Tenant, cluster: Cluster
+) -> None:
+    backup = backed_up(pg_tenancy)
+    with psycopg.connect(cluster.url(), dbname=database_name(pg_acme.uuid)):
+        with pytest.raises(TenantUnavailable, match="Somebody else is connected to the database"):
+            restored(pg_tenancy, backup_id=backup.id.hex)
+        write(pg_tenancy, "acme", "three")
+        assert sorted(notes(pg_tenancy, "acme")) == sorted([*BEFORE, "two", "three"])
+        assert store_of(pg_tenancy, "pg1").aside().remains(pg_acme.uuid) == []
+    restored(pg_tenancy, backup_id=backup.id.hex)
+    assert notes(pg_tenancy, "acme") == [*BEFORE, RESTORED]
+
+
+def test_a_copy_that_was_not_closed_whole_never_takes_a_place(tenancy: Tenancy, acme: Tenant) -> None:
+    backup = backed_up(tenancy)
+    path = tenancy.databases.path_of(acme)
+    real = restoring._advance
+
+    def somebody_reads(*arguments: Any) -> Any:
+        Path(f"{path}.next-wal").write_bytes(b"")
+        return real(*arguments)
+
+    with patch.object(restoring, "_advance", somebody_reads), pytest.raises(TenantUnavailable, match="is not whole"):
+        restored(tenancy, backup_id=backup.id.hex)
+    assert notes(tenancy, "acme") == [*BEFORE, "two"]
+    restored(tenancy, backup_id=backup.id.hex)
+    assert notes(tenancy, "acme") == [*BEFORE, RESTORED]
+
+
 def test_a_writer_that_does_not_end_is_waited_for_and_then_nothing_changes(tenancy: Tenancy, acme: Tenant) -> None:
     backup = backed_up(tenancy)
     path = tenancy.databases.path_of(acme)
@@ -476,17 +545,11 @@ def test_a_writer_that_does_not_end_is_waited_for_and_then_nothing_changes(tenan
         connection.execute("PRAGMA busy_timeout=0")
         return connection
 
-    real = restoring._advance
-
-    def writer_begins(*arguments: Any) -> Any:
-        writer.execute("BEGIN IMMEDIATE")
-        return real(*arguments)
-
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
         with (
             patch.object(copies, "open_raw", open_raw),
-            patch.object(restoring, "_advance", writer_begins),
-            pytest.raises(TenantUnavailable, match="cannot be replaced: database is locked"),
+            pytest.raises(TenantUnavailable, match="cannot be locked: database is locked"),
         ):
             restored(tenancy, backup_id=backup.id.hex)
         assert notes(tenancy, "acme") == [*BEFORE, "two"]
@@ -505,15 +568,17 @@ SQLITE_STEPS: list[tuple[Any, str, int]] = [
 ]
 POSTGRESQL_STEPS: list[tuple[Any, str, int]] = [
     (postgresql.PostgresqlStore, "filling", 1),
-    (postgresql, "rename_database", 2),
+    (postgresql, "put_in_place", 1),
     (postgresql, "drop_database", 3),
 ]
 STEPS: list[tuple[Any, str, int]] = [
     (restoring, "examine", 1),
     (unfinished, "begin", 1),
+    (restoring, "_stopped", 1),
     (restoring, "make", 1),
-    (making.Catalogue, "add", 1),
+    (Catalogue, "add", 1),
     (restoring, "stage", 1),
+    (restoring, "finish", 1),
     (staging, "Contents", 1),
     (Placing, "put_back", 1),
     (Placing, "finish", 1),
@@ -547,7 +612,7 @@ def test_a_restore_that_was_killed_goes_on_where_it_was(settings: Settings, step
         try:
             seen = notes(tenancy, "acme")
         except TenantUnavailable:
-            assert step[1] in {"_finish_swap", "sync", "rename_database"}
+            assert step[1] in {"_advance", "raise_epoch", "_finish_swap", "sync", "put_in_place"}
         else:
             assert seen in ([*BEFORE, "two"], [*BEFORE, RESTORED])
         done = restored(tenancy, backup_id=backup.id.hex)
@@ -661,17 +726,16 @@ def test_an_archive_of_an_older_release_is_brought_to_this_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "tables_of", lambda _history: Base.metadata)
-    history = "tests.histories.added_column"
     with Tenancy.open(settings, HISTORY) as tenancy:
         backup = backed_up(tenancy)
-    with Tenancy.open(settings, history) as tenancy:
-        assert verify_backup(tenancy, "acme").moment.schema_version == 1
+    with Tenancy.open(settings, ADDED) as tenancy:
+        assert verify_backup(tenancy, "acme").moment.schema_version == NOW
         restored(tenancy, backup_id=backup.id.hex)
         assert notes(tenancy, "acme") == [*BEFORE, RESTORED]
         acme = tenancy.registry.by_slug("acme")
         with tenancy.open_db(acme) as db:
             assert db.connection().exec_driver_sql("SELECT count(motto) FROM company").scalar_one() == 0
-        assert verify_backup(tenancy, "acme", make_backup(tenancy, acme).id.hex).moment.schema_version == 2
+        assert verify_backup(tenancy, "acme", make_backup(tenancy, acme).id.hex).moment.schema_version == LATER
         made = restore_as_new(tenancy, "acme", "initech", lambda _db, _back_to: None, backup_id=backup.id.hex)[0]
         assert made.server == acme.server
 

@@ -52,8 +52,8 @@ from tests.tenants.lives import (
 from tests.tenants.world import HISTORY, killed_in_child
 
 NEW = NewTenant("twin", "Twin")
-LEFT_BEHIND = {"login", "known_browser", "invitation", "throttle"}
-CHAINED = {"security_event", "security_event_head"}
+LEFT_BEHIND = {"login", "known_browser", "invitation", "mail", "throttle"}
+CHAINED = {"activity", "activity_head", "security_event", "security_event_head"}
 
 
 def clone(tenancy: Tenancy, new: NewTenant = NEW, slug: str = "acme") -> Tenant:
@@ -130,11 +130,13 @@ def test_its_journal_says_what_the_originals_said_in_a_chain_of_its_own(platform
     assert entries(tenancy, twin) == entries(tenancy, acme)
     assert entries(tenancy, twin)[1].private == {}
     assert_journals_hold(tenancy, twin)
-    assert told == [{"source": str(acme.uuid), "heads": {"security_event": "{}:{}".format(*head)}}]
+    (details,) = told
+    assert (details["source"], list(details["heads"])) == (str(acme.uuid), ["activity", "security_event"])
+    assert details["heads"]["security_event"] == "{}:{}".format(*head)
     original, copy = rows_of(tenancy, acme), rows_of(tenancy, twin)
-    assert len(original["security_event"]) == len(copy["security_event"]) > 5
-    macs = {row[-1] for row in original["security_event"]}
-    assert not macs & {row[-1] for row in copy["security_event"]}
+    for table in ("activity", "security_event"):
+        assert len(original[table]) == len(copy[table]) > 5
+        assert not {row[-1] for row in original[table]} & {row[-1] for row in copy[table]}
     with tenancy.open_db(twin) as db, pytest.raises(BrokenJournal):
         journal(tenancy.keys_of(acme)).verify(db)
 

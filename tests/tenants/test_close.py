@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from extranet.models import User
 from tenants import lifecycle
 from tenants.databases import TenantSession
-from tenants.errors import Busy, IllegalTransition, NoSuchTenant, TenantClosed
+from tenants.errors import Busy, IllegalTransition, NoSuchTenant, TenantClosed, TenantUnavailable
 from tenants.registry import Registry
 from tenants.settings import Settings
 from tenants.tenancy import Tenancy
@@ -74,6 +74,22 @@ def test_its_people_are_told_before_it_happens_and_not_twice(platform: Platform)
     assert listener.told == [(State.ACTIVE, {"was": "active"}), (State.CLOSED, {})]
     with platform.db("acme", writing=False) as db:
         assert set(db.scalars(select(User.theme))) == {"dark"}
+
+
+def test_a_suspension_comes_first_and_is_told_afterwards_once(platform: Platform) -> None:
+    listener = Listener(platform.tenancy)
+    for change in (lifecycle.suspend_tenant, lifecycle.resume_tenant):
+        for _ in range(2):
+            change(platform.tenancy, "acme", listener)
+    assert listener.told == [(State.SUSPENDED, {"was": "active"}), (State.ACTIVE, {"was": "suspended"})]
+
+
+def test_what_has_to_stop_stops_even_when_its_database_takes_no_word_of_it(platform: Platform) -> None:
+    def fail(*_: object) -> None:
+        raise TenantUnavailable("It is damaged.")
+
+    assert lifecycle.suspend_tenant(platform.tenancy, "acme", fail).state is State.SUSPENDED
+    assert lifecycle.resume_tenant(platform.tenancy, "acme", fail).state is State.ACTIVE
 
 
 def test_what_nobody_could_be_told_of_does_not_happen(platform: Platform) -> None:

@@ -87,6 +87,19 @@ def test_removing_where_nothing_was_ever_stored_is_no_error(tenancy: Tenancy, se
     assert not (settings.folder_of(acme.uuid) / "files").exists()
 
 
+def test_files_are_counted_and_measured_and_one_removed_meanwhile_takes_nothing(
+    tenancy: Tenancy, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = tenancy.files_of(acme)
+    assert files.measure() == (0, 0)
+    names = [files.store(b"x" * 1000), files.store(b"y" * 500)]
+    count, size = files.measure()
+    assert count == 2
+    assert 1500 < size < 1800, "sealed, each takes a little more"
+    monkeypatch.setattr(files, "names", lambda: [*names, "0" * 32])
+    assert files.measure() == (2, size)
+
+
 def test_storing_never_brings_back_the_folder_of_a_purged_tenant(
     tenancy: Tenancy, settings: Settings, acme: Tenant
 ) -> None:

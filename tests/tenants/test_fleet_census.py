@@ -22,7 +22,7 @@ from tenants.servers import Server
 from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, State
-from tests.tenants.fleets import ADDED, file_of, later, silent, tenant_of
+from tests.tenants.fleets import ADDED, LATER, NOW, file_of, later, silent, tenant_of
 from tests.tenants.world import HISTORY
 
 
@@ -30,8 +30,8 @@ def test_every_tenant_is_counted_by_server_and_schema(settings: Settings) -> Non
     with later(settings, ADDED) as tenancy:
         migrate_tenant(tenancy, tenancy.registry.by_slug("acme"), None)
         census = take_census(tenancy)
-    assert census.target == 2
-    assert census.counts() == {EMBEDDED: {1: 1, 2: 1}}
+    assert census.target == LATER
+    assert census.counts() == {EMBEDDED: {NOW: 1, LATER: 1}}
     assert [tenant.slug for tenant in census.behind] == ["globex"]
     assert (census.missing, census.strays, census.faults) == ([], [], {})
 
@@ -52,7 +52,7 @@ def test_no_database_is_opened(settings: Settings, monkeypatch: pytest.MonkeyPat
     with later(settings, ADDED) as tenancy:
         monkeypatch.setattr(sqlite, "make_engine", None)
         status = status_of(tenancy)
-    assert status.census.counts() == {EMBEDDED: {1: 2}}
+    assert status.census.counts() == {EMBEDDED: {NOW: 2}}
     assert {str(file) for file in settings.home.joinpath("tenants").rglob("*")} == before
 
 
@@ -74,7 +74,7 @@ def test_what_does_not_fit_together_is_found(settings: Settings) -> None:
 def test_a_damaged_database_is_behind_whatever_it_was(settings: Settings) -> None:
     file_of(settings, "acme").write_bytes(b"x" * 4096)
     with later(settings, HISTORY) as tenancy:
-        assert take_census(tenancy).counts() == {EMBEDDED: {0: 1, 1: 1}}
+        assert take_census(tenancy).counts() == {EMBEDDED: {0: 1, NOW: 1}}
 
 
 def test_a_tenant_that_is_being_made_or_is_gone_is_not_counted(settings: Settings) -> None:

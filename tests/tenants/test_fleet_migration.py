@@ -28,6 +28,8 @@ from tests.tenants.fleets import (
     ADDED,
     COUNTED,
     FORGETFUL,
+    LATER,
+    NOW,
     ORPHANING,
     REBUILT,
     STRICT,
@@ -41,6 +43,10 @@ from tests.tenants.fleets import (
 )
 from tests.tenants.world import HISTORY, Note, note
 
+COLUMNS = (
+    "id, username, email, first_name, last_name, role, state, password, password_changed_at, must_change_password,"
+    " avatar, language, time_zone, date_format, clock, theme, density, rows_per_page, reduce_motion, created_at"
+)
 PERSON = ["p" * 32, "anna", "a@acme.example", "Anna", "M", "admin", "active", b"", None, 0, "", "", "", "", "", "", ""]
 
 
@@ -48,7 +54,7 @@ PERSON = ["p" * 32, "anna", "a@acme.example", "Anna", "M", "admin", "active", b"
 def filled(settings: Settings) -> Settings:
     """Acme has people, to whom rows in other tables refer, and entries in its journal."""
     with closing(sqlite3.connect(file_of(settings, "acme"))) as raw, raw:
-        raw.execute(f"INSERT INTO user VALUES ({', '.join('?' * 20)})", [*PERSON, 20, 0, "2026-01-01"])
+        raw.execute(f"INSERT INTO user ({COLUMNS}) VALUES ({', '.join('?' * 20)})", [*PERSON, 20, 0, "2026-01-01"])
         profile = ["p" * 32, *[""] * 16]
         raw.execute(f"INSERT INTO profile VALUES ({', '.join('?' * 17)})", profile)
         raw.executemany("INSERT INTO profile_version VALUES (?, ?, '', '2026-01-01', '')", [("1", "p" * 32)])
@@ -69,15 +75,15 @@ def migrate(settings: Settings, history: str, slug: str = "acme") -> Report:
 
 def test_a_tenant_is_brought_to_the_schema_of_the_code(settings: Settings) -> None:
     report = migrate(settings, ADDED)
-    assert (report.state, report.from_version, report.error) == (StepState.DONE, 1, "")
-    assert asked(settings, "acme", "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert (report.state, report.from_version, report.error) == (StepState.DONE, NOW, "")
+    assert asked(settings, "acme", "SELECT version_num FROM alembic_version") == [(f"{LATER:04}",)]
     assert "motto" in [row[1] for row in asked(settings, "acme", "PRAGMA table_info(company)")]
-    assert version_of(settings, "globex") == 1
+    assert version_of(settings, "globex") == NOW
 
 
 def test_its_version_is_in_the_file_s_header_when_it_is_done(settings: Settings) -> None:
     migrate(settings, ADDED)
-    assert read_schema_version(file_of(settings, "acme")) == 2
+    assert read_schema_version(file_of(settings, "acme")) == LATER
 
 
 def test_who_is_at_that_schema_already_is_left_alone(settings: Settings, log: Path) -> None:
@@ -106,7 +112,7 @@ def test_a_table_that_is_made_anew_keeps_what_refers_to_it_and_a_journal_what_pr
 @pytest.mark.parametrize(
     ("history", "why"),
     [
-        (STRICT, "IntegrityError: UNIQUE constraint failed: company_version.changed_by (0002_strict.py, line 13)"),
+        (STRICT, "IntegrityError: UNIQUE constraint failed: company_version.changed_by (0003_strict.py, line 13)"),
         (FORGETFUL, "A journal would lose security_event_no_delete, security_event_no_replace, security_event_no_u"),
         (ORPHANING, "after the change, rows of profile"),
     ],
@@ -118,7 +124,7 @@ def test_a_tenant_that_fails_is_exactly_as_it_was(filled: Settings, history: str
     assert report.state is StepState.FAILED
     assert why in report.error
     assert dump_of(filled, "acme") == before
-    assert version_of(filled, "acme") == read_schema_version(file_of(filled, "acme")) == 1
+    assert version_of(filled, "acme") == read_schema_version(file_of(filled, "acme")) == NOW
     with Tenancy.open(filled, HISTORY) as tenancy, tenancy.open_db(tenant_of(filled, "acme")) as db:
         assert len(db.scalars(select(Note)).all()) == 2
 
@@ -137,7 +143,7 @@ def test_what_is_saved_while_a_tenant_is_migrated_waits_and_is_kept(
         db.commit()
         assert old.registry.by_slug("acme")
         migrating.join()
-    assert version_of(settings, "acme") == 2
+    assert version_of(settings, "acme") == LATER
     assert asked(settings, "acme", "SELECT changes FROM company_version WHERE id = '2'") == [("saved meanwhile",)]
 
 
@@ -167,9 +173,9 @@ def test_a_snapshot_is_taken_before_and_without_one_nothing_is_changed(settings:
         acme, globex = tenancy.registry.by_slug("acme"), tenancy.registry.by_slug("globex")
         assert migrate_tenant(tenancy, acme, look).state is StepState.DONE
         failed = migrate_tenant(tenancy, globex, fail)
-    assert seen == [("acme", 1)]
+    assert seen == [("acme", NOW)]
     assert (failed.state, failed.error) == (StepState.FAILED, "OSError: No space left on device")
-    assert version_of(settings, "globex") == 1
+    assert version_of(settings, "globex") == NOW
 
 
 # -- what changed since the plan was made ------------------------------------------------------------------------------
@@ -214,7 +220,7 @@ def test_a_tenant_with_which_something_else_is_unfinished_is_skipped(settings: S
             unfinished.begin(connection, acme.uuid, "move", "copied")
         report = migrate_tenant(tenancy, acme, None)
     assert (report.state, report.error) == (StepState.SKIPPED, "Its move was begun and is not finished.")
-    assert version_of(settings, "acme") == 1
+    assert version_of(settings, "acme") == NOW
 
 
 @pytest.mark.parametrize("state", [State.SUSPENDED, State.CLOSED])

@@ -21,7 +21,7 @@ from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 from tenants.tenant import EMBEDDED, Tenant
 from tests.services.postgresql import Cluster
-from tests.tenants.fleets import ADDED, FORGETFUL, REBUILT, STRICT, InlineCrew, last_steps, later, silent
+from tests.tenants.fleets import ADDED, FORGETFUL, LATER, NOW, REBUILT, STRICT, InlineCrew, last_steps, later, silent
 from tests.tenants.servers import create, login
 from tests.tenants.world import note
 
@@ -46,11 +46,11 @@ def ask(cluster: Cluster, tenant: Tenant, question: str) -> list[tuple[object, .
 
 def test_one_run_migrates_both_kinds_with_one_connection_a_job(mixed: Settings, cluster: Cluster) -> None:
     with later(mixed, ADDED) as tenancy:
-        assert take_census(tenancy).counts() == {EMBEDDED: {1: 2}, "pg1": {1: 2}}
+        assert take_census(tenancy).counts() == {EMBEDDED: {NOW: 2}, "pg1": {NOW: 2}}
         assert migrate(tenancy, Options(jobs=2), "somebody", silent).is_well
         assert {step.attempts for step in last_steps(tenancy).values()} == {1}
         status = status_of(tenancy)
-        assert status.census.counts() == {EMBEDDED: {2: 2}, "pg1": {2: 2}}
+        assert status.census.counts() == {EMBEDDED: {LATER: 2}, "pg1": {LATER: 2}}
         assert not status.needs_attention
         initech = tenancy.registry.by_slug("initech")
         assert ask(cluster, initech, "SELECT motto FROM company") == []
@@ -74,9 +74,9 @@ def test_a_tenant_that_fails_is_as_it_was_and_is_tried_again(
         failed = last_steps(tenancy)["initech"]
         assert failed.state is StepState.FAILED
         assert failed.error.startswith(
-            "UniqueViolation: company_version.uq_company_version_changed_by (0002_strict.py,"
+            "UniqueViolation: company_version.uq_company_version_changed_by (0003_strict.py,"
         )
-        assert take_census(tenancy).counts() == {EMBEDDED: {1: 2}, "pg1": {1: 2}}
+        assert take_census(tenancy).counts() == {EMBEDDED: {NOW: 2}, "pg1": {NOW: 2}}
         changes = ask(cluster, initech, "SELECT changes FROM company_version ORDER BY id")
         assert changes == [("hello initech",), ("anna@initech.example",)]
         ask(cluster, initech, "DELETE FROM company_version WHERE id = '2'")

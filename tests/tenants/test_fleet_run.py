@@ -31,6 +31,8 @@ from tests.tenants.conftest import settings_of
 from tests.tenants.fleets import (
     ADDED,
     COUNTED,
+    LATER,
+    NOW,
     STRICT,
     InlineCrew,
     allow,
@@ -97,14 +99,14 @@ def test_a_run_goes_through_the_canary_and_waves_to_every_tenant_and_notes_each(
     assert outcome.run is not None
     assert (outcome.run.state, outcome.run.started_by) == (RunState.DONE, "somebody")
     assert outcome.run.ended_at is not None
-    assert versions(fleet) == dict.fromkeys(ALL, 2)
+    assert versions(fleet) == dict.fromkeys(ALL, LATER)
     assert {slug: step.wave for slug, step in steps.items()} == {
         **dict.fromkeys(["acme", "globex", "t0", "t1"], 1),
         **dict.fromkeys(["t3", "t4", "t5"], 2),
         "t2": 0,
     }
     for step in steps.values():
-        assert (step.state, step.from_version, step.to_version, step.attempts) == (StepState.DONE, 1, 2, 1)
+        assert (step.state, step.from_version, step.to_version, step.attempts) == (StepState.DONE, NOW, LATER, 1)
         assert step.ms is not None
     lines = log.read_text().splitlines()
     assert lines[0].split()[0] == tenant_of(fleet, "t2").uuid.hex
@@ -127,7 +129,7 @@ def test_a_plan_can_be_seen_without_anything_being_done(fleet: Settings) -> None
         outcome = preview(tenancy, Options(canary="t3"))
         assert (outcome.run, outcome.plan.canary, len(outcome.steps)) == (None, "t3", 8)
         assert RunJournal(tenancy.registry, MIGRATE).last() is None
-    assert versions(fleet) == dict.fromkeys(ALL, 1)
+    assert versions(fleet) == dict.fromkeys(ALL, NOW)
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ def test_a_canary_that_fails_stops_the_run_and_goes_first_again(fleet: Settings)
         assert run_of(tenancy) == (1, RunState.STOPPED)
         assert Counter(states(tenancy).values()) == {StepState.FAILED: 1, StepState.PLANNED: 7}
         assert "UNIQUE" in last_steps(tenancy)["acme"].error
-    assert versions(fleet) == dict.fromkeys(ALL, 1)
+    assert versions(fleet) == dict.fromkeys(ALL, NOW)
     allow(fleet, "acme")
     with later(fleet, STRICT) as tenancy:
         for options in (Options(), Options(only_failed=True)):
@@ -214,7 +216,10 @@ def test_a_run_to_another_schema_is_not_gone_on_with(fleet: Settings) -> None:
     forbid(fleet, "acme")
     with later(fleet, STRICT) as tenancy:
         migrate(tenancy, Options(jobs=1), "somebody", silent)
-    with later(fleet, "extranet.migrations") as tenancy, pytest.raises(RunRefused, match=r"schema 2, .* needs 1"):
+    with (
+        later(fleet, "extranet.migrations") as tenancy,
+        pytest.raises(RunRefused, match=rf"schema {LATER}, .* needs {NOW}"),
+    ):
         resume(tenancy, silent)
 
 
@@ -230,7 +235,7 @@ def test_a_process_that_is_killed_fails_its_tenant_alone(
         assert states(tenancy) == {**dict.fromkeys(ALL, StepState.DONE), "t1": StepState.FAILED}
         assert last_steps(tenancy)["t1"].error == "The process at work on it ended with code -9."
         assert run_of(tenancy) == (1, RunState.DONE)
-        assert version_of(fleet, "t1") == 1
+        assert version_of(fleet, "t1") == NOW
         monkeypatch.delenv("COUNTED_KILLS")
         monkeypatch.setattr(waves, "Crew", InlineCrew)
         assert migrate(tenancy, Options(only_failed=True, jobs=1), "somebody", silent).is_well
@@ -329,7 +334,7 @@ def test_a_run_over_a_thousand_that_is_killed_half_way_is_gone_on_with_and_nothi
         outcome = resume(tenancy, silent)
         after = last_steps(tenancy)
     assert outcome.is_well
-    assert {version_of(fleet, slug) for slug in thousand} == {2}
+    assert {version_of(fleet, slug) for slug in thousand} == {LATER}
     assert {asked(fleet, slug, "SELECT count(*) FROM counted")[0] for slug in thousand} == {(1,)}
     for slug in thousand:
         was, now = before[slug], after[slug]

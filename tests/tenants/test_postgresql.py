@@ -286,8 +286,9 @@ def test_more_at_once_than_one_database_may_have_wait_and_then_give_up(
 
 @pytest.mark.parametrize(("room", "opened"), [(True, 2), (False, 1)])
 def test_while_there_is_no_room_for_another_one_in_use_is_waited_for(
-    make: Make, budget: ConnectionBudget, room: bool, opened: int
+    make: Make, budget: ConnectionBudget, monkeypatch: pytest.MonkeyPatch, room: bool, opened: int
 ) -> None:
+    monkeypatch.setattr(postgresql_pool, "_SPARING_SECONDS", 5)
     engine = make(has_room=lambda: room)
     # A fork makes every pool anew.
     engine.dispose()

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from extranet.accounts.logins import BROWSER_LIFE
+from extranet.accounts.devices import BROWSER_LIFE
 from tenants import files, lifecycle, rotation, unfinished
 from tenants.databases import TenantSession
 from tenants.errors import BadSeal, Busy, IllegalTransition, NoSuchTenant, TenantUnavailable

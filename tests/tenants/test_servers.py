@@ -27,6 +27,7 @@ from tenants.errors import (
     TenantUnavailable,
     WrongStamp,
 )
+from tenants.registry import WrappedKey
 from tenants.registry_tables import database_login_table
 from tenants.servers import Server, database_name
 from tenants.tenancy import Tenancy
@@ -104,27 +105,44 @@ def _move(tenancy: Tenancy, tenant: Tenant, **values: object) -> None:
 def test_a_server_with_tenants_is_not_forgotten(tenancy: Tenancy, acme: Tenant, globex: Tenant) -> None:
     tenancy.servers.add(PG1)
     _move(tenancy, acme, server="pg1")
-    with pytest.raises(ServerInUse, match="still holds 1 tenant\\."):
+    with pytest.raises(ServerInUse, match="still holds 1 tenant: acme\\."):
         tenancy.servers.remove("pg1")
     # One that is being destroyed, and one that is on its way there: its database and its login are there already.
     _move(tenancy, acme, state=State.PURGED)
     tenancy.servers.new_login(globex, "pg1")
-    with pytest.raises(ServerInUse, match="still holds 2 tenants\\."):
+    with pytest.raises(ServerInUse, match=r"still holds 2 tenants: acme, globex \(a move was cut short\)\."):
         tenancy.servers.remove("pg1")
     tenancy.servers.forget_login(globex.uuid, "pg1")
     _move(tenancy, acme, server=EMBEDDED)
     tenancy.servers.remove("pg1")
 
 
+def test_of_many_tenants_that_hold_a_server_the_first_ten_are_named(tenancy: Tenancy) -> None:
+    tenancy.servers.add(PG1)
+    slugs = [f"t{number:02}" for number in range(12)]
+    for slug in slugs:
+        key = WrappedKey(1, "x", b"x")
+        tenancy.registry.add(Tenant(uuid4(), slug, slug, State.ACTIVE, 1, 1, "pg1"), key)
+    stranger = uuid4()
+    with tenancy.registry.writing() as connection:
+        connection.execute(database_login_table.insert().values(tenant_uuid=stranger, server="pg1", password=b"x"))
+    with pytest.raises(ServerInUse) as refusal:
+        tenancy.servers.remove("pg1")
+    said = str(refusal.value)
+    assert said.startswith("The server pg1 still holds 13 tenants: ")
+    assert said.endswith(" and 3 more.")
+    assert all(slug in said for slug in slugs[:9])
+
+
 def test_new_tenants_go_where_the_fewest_are(tenancy: Tenancy, acme: Tenant, globex: Tenant) -> None:
-    assert tenancy.servers.least_filled() == EMBEDDED
+    assert tenancy.servers.by_room() == []
     for name in ("pg2", "pg1"):
         tenancy.servers.add(Server(name, "", False, 50))
-    assert tenancy.servers.least_filled() == "pg1"
+    assert tenancy.servers.by_room() == ["pg1", "pg2"]
     _move(tenancy, acme, server="pg1")
-    assert tenancy.servers.least_filled() == "pg2"
+    assert tenancy.servers.by_room() == ["pg2", "pg1"]
     _move(tenancy, globex, server="pg2")
-    assert tenancy.servers.least_filled() == "pg1"
+    assert tenancy.servers.by_room() == ["pg1", "pg2"]
 
 
 def test_each_tenant_reads_its_own_rows_with_its_own_login(

@@ -22,6 +22,7 @@ from tenants.keys import TenantKeys
 HISTORY = "extranet.migrations"
 
 entries, head = journal_tables(MetaData(), "security_event", {"personal": True})
+activity, activity_head = journal_tables(MetaData(), "activity", {"personal": True})
 
 
 class Base(DeclarativeBase):
@@ -51,7 +52,8 @@ def note(text: str, key: str = "1") -> Note:
 
 def prepare(db: TenantSession) -> str:
     db.add(note(f"hello {db.tenant.slug}"))
-    journal_of(db.info["keys"]).start(db)
+    for tables in ((entries, head), (activity, activity_head)):
+        Journal(*tables, db.info["keys"]).start(db)
     return f"prepared {db.tenant.slug}"
 
 

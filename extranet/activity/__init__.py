@@ -1,0 +1,1 @@
+"""The activity log of a tenant: every change by anybody, with before and after and without address. No Flask."""

@@ -1,0 +1,43 @@
+"""Every kind of change there is. A kind nobody listed cannot be noted."""
+
+from enum import StrEnum
+
+
+class Change(StrEnum):
+    """What was done."""
+
+    PROFILE_CHANGED = "profile_changed"
+    DISPLAY_CHANGED = "display_changed"
+    PICTURE_CHANGED = "picture_changed"
+    COMPANY_CHANGED = "company_changed"
+    BRANDING_CHANGED = "branding_changed"
+    POLICY_CHANGED = "policy_changed"
+    USER_CREATED = "user_created"
+    USER_INVITED = "user_invited"
+    INVITATION_REVOKED = "invitation_revoked"
+    INVITATION_ACCEPTED = "invitation_accepted"
+    USERS_IMPORTED = "users_imported"
+    ROLE_CHANGED = "role_changed"
+    USERNAME_CHANGED = "username_changed"
+    EMAIL_CHANGED = "email_changed"
+    USER_DISABLED = "user_disabled"
+    USER_ENABLED = "user_enabled"
+    USER_UNLOCKED = "user_unlocked"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
+    FACTOR_RENAMED = "factor_renamed"
+    FACTORS_RESET = "factors_reset"
+    RECOVERY_CODES_MADE = "recovery_codes_made"
+    LOGIN_ENDED = "login_ended"
+    BROWSER_RENAMED = "browser_renamed"
+    BROWSER_FORGOTTEN = "browser_forgotten"
+    STRANGER_REPORTED = "stranger_reported"
+    ALL_SIGNED_OUT = "all_signed_out"
+    TENANT_RENAMED = "tenant_renamed"
+    TENANT_STATE_CHANGED = "tenant_state_changed"
+    TENANT_MOVED = "tenant_moved"
+    TENANT_CLONED = "tenant_cloned"
+    RESTORED = "restored"
+    KEYS_ROTATED = "keys_rotated"
+    EXPORTED = "exported"

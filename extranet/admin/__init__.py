@@ -1,0 +1,1 @@
+"""Administration: people, invitations, imports, security policy, look and usage, for administrators alone."""

@@ -1,0 +1,18 @@
+"""Administration: importing this declares the views of every section."""
+
+from __future__ import annotations
+
+from flask import redirect, url_for
+from werkzeug.wrappers import Response
+
+from extranet.admin import helping, importing, invitations, look, people, person, policy, usage
+from extranet.admin.blueprint import blueprint, for_admins
+
+__all__ = ["blueprint", "helping", "importing", "invitations", "look", "people", "person", "policy", "usage"]
+
+
+@blueprint.get("/")
+@for_admins
+def index() -> Response:
+    """Lead to the first section."""
+    return redirect(url_for("admin.people"), 303)

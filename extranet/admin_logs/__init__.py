@@ -1,0 +1,1 @@
+"""Administration > Security log and Activity: what happened, for administrators, who are themselves on record."""

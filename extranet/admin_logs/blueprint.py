@@ -1,0 +1,5 @@
+"""The blueprint of both log pages."""
+
+from flask import Blueprint
+
+blueprint = Blueprint("logs", __name__, url_prefix="/admin")

@@ -1,0 +1,1 @@
+"""What a company shows of itself before anybody has signed in."""

@@ -1,0 +1,42 @@
+"""The page of Preferences > Security as all its cards answer with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import make_response
+from werkzeug.wrappers import Response
+
+from extranet.factors import recovery_codes
+from extranet.factors.operations import MOST_PASSKEYS, factors_of
+from extranet.preferences.forms import PasswordForm
+from extranet.request import pages
+from extranet.request.current import current
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedName:
+    """A passkey's new name as it was typed, and what is wrong with it."""
+
+    typed: str
+    message: str
+
+
+def security_page(
+    status: int = 200,
+    *,
+    form: PasswordForm | None = None,
+    trouble: str = "",
+    refused_names: dict[str, RefusedName] | None = None,
+) -> Response:
+    """Show the cards; ``trouble`` is said above them."""
+    page = pages.render(
+        "preferences/security.html",
+        form=form or PasswordForm(),
+        trouble=trouble,
+        factors=factors_of(current.db, current.user.id),
+        few=recovery_codes.FEW,
+        most_passkeys=MOST_PASSKEYS,
+        refused_names=refused_names or {},
+    )
+    return make_response(page, status)

@@ -1,0 +1,5 @@
+"""Runs the tenant database migrations on the connection it is given."""
+
+from tenants.migrating import run
+
+run()

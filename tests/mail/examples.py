@@ -1,0 +1,37 @@
+"""One mail of every kind, as those who post them fill them in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from extranet.mail.kinds import MailKind
+
+WHEN = datetime(2026, 11, 22, 13, 5, tzinfo=UTC)
+LINK = "/link/" + "a1B2" * 11
+STRANGER = "/stranger/" + "c3D4" * 11
+SEEN = {"when": WHEN, "browser": "Firefox, Linux", "seen_from": "192.0.2.10", "stranger_link": STRANGER}
+ONCE = {"link": LINK, "until": WHEN}
+MOVED = {**ONCE, "new": "a•••@new.example"}
+
+VALUES: dict[MailKind, dict[str, Any]] = {
+    MailKind.INVITATION: {**ONCE, "by": "Anna Martin"},
+    MailKind.RESET: ONCE,
+    MailKind.RESET_BY_ADMIN: {**ONCE, "by": "Anna Martin"},
+    MailKind.PASSWORD_CHANGED: SEEN,
+    MailKind.NEW_BROWSER: SEEN,
+    MailKind.BROWSER_REUSED: SEEN,
+    MailKind.BROWSER_REUSED: SEEN,
+    MailKind.STRANGER_REPORTED: {"person": "Ben Peeters", "when": WHEN},
+    MailKind.CONFIRM_EMAIL: ONCE,
+    MailKind.EMAIL_CHANGING: MOVED,
+    MailKind.EMAIL_CHANGED: MOVED,
+    MailKind.FACTOR_ADDED: {**SEEN, "factor": "Phone & <tablet>"},
+    MailKind.FACTOR_REMOVED: {**SEEN, "factor": "Phone & <tablet>"},
+    MailKind.FACTORS_RESET: {"by": "Anna Martin", "when": WHEN},
+    MailKind.RECOVERY_CODES_MADE: SEEN,
+    MailKind.RECOVERY_CODE_USED: {**SEEN, "left": 7},
+    MailKind.ACCOUNT_LOCKED: {"when": WHEN},
+    MailKind.ACCOUNT_DISABLED: {"by": "Anna Martin"},
+    MailKind.ROLE_CHANGED: {"role": "manager", "by": "Anna Martin"},
+}
