@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from flask import make_response, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from extranet import paging
 from extranet.admin.blueprint import for_admins
 from extranet.admin_logs import operations
 from extranet.admin_logs.blueprint import blueprint
@@ -21,24 +21,6 @@ from extranet.request import pages
 from extranet.request.cookies import change_session
 from extranet.request.current import current
 from extranet.request.paths import local_path
-
-
-@dataclass(frozen=True, slots=True)
-class Pager:
-    """Which page of how many."""
-
-    page: int
-    pages: int
-
-    @property
-    def previous(self) -> int | None:
-        """The page before, if any."""
-        return self.page - 1 if self.page > 1 else None
-
-    @property
-    def next(self) -> int | None:
-        """The page after, if any."""
-        return self.page + 1 if self.page < self.pages else None
 
 
 def today() -> date:
@@ -57,12 +39,9 @@ def wanted_of(asked: Filter) -> Wanted:
     return Wanted(asked.begin, asked.end, person, asked.event, asked.result, asked.network)
 
 
-def pager_of(count: int) -> Pager:
+def pager_of(count: int) -> paging.Pager:
     """Return which page is asked for: the nearest there is."""
-    last = max(1, -(-count // current.user.rows_per_page))
-    asked = request.args.get("page", "1")
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
-    return Pager(min(max(number, 1), last), last)
+    return paging.pager_of(request.args.get("page", "1"), count, current.user.rows_per_page)
 
 
 def unread_notice(section: str) -> Response | None:

@@ -15,6 +15,7 @@ from extranet.accounts import operations
 from extranet.accounts.browsers import describe_browser
 from extranet.i18n import current_language
 from extranet.i18n import gettext as _
+from extranet.paging import pager_of
 from extranet.preferences.blueprint import blueprint
 from extranet.request import pages
 from extranet.request.access import form_on, sensitive
@@ -39,30 +40,12 @@ class ShownEvent:
     browser: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pager:
-    """Which page of how many."""
-
-    page: int
-    pages: int
-
-    @property
-    def previous(self) -> int | None:
-        """The page before, if any."""
-        return self.page - 1 if self.page > 1 else None
-
-    @property
-    def next(self) -> int | None:
-        """The page after, if any."""
-        return self.page + 1 if self.page < self.pages else None
-
-
 @blueprint.get("/history")
 def history() -> str:
     """Show one page of one's own entries, newest first."""
     rows = current.user.rows_per_page
     count = count_about(current.db, current.user.id)
-    pager = _pager(request.args.get("page", "1"), count, rows)
+    pager = pager_of(request.args.get("page", "1"), count, rows)
     entries = read_about(current.db, current.user.id, offset=(pager.page - 1) * rows, limit=rows)
     return pages.render("preferences/history.html", events=[_shown(entry) for entry in entries], pager=pager)
 
@@ -88,12 +71,6 @@ def history_csv() -> Response:
     note(Event.HISTORY_EXPORTED, details={}, outcome=Outcome.OK)
     answer.headers["Content-Disposition"] = 'attachment; filename="sign-in-history.csv"'
     return answer
-
-
-def _pager(asked: str, count: int, rows: int) -> Pager:
-    last = max(1, -(-count // rows))
-    page = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
-    return Pager(min(max(page, 1), last), last)
 
 
 def _shown(entry: Entry) -> ShownEvent:
