@@ -63,17 +63,16 @@ def write_lock(path: Path) -> Iterator[None]:
 
 
 def put_in_place(copy: Path, path: Path) -> None:
-    """Put a closed file in place of a database that others have open: they write to the old one no more.
+    """Put a closed file in place of a database that was fenced, or is gone.
 
     Safe to repeat when it was cut short: without the copy, only what is left of the old one goes.
     """
     if copy.exists():
         if any(Path(f"{copy}{suffix}").exists() for suffix in sqlite.SIDE_FILES):
             raise TenantUnavailable(f"{copy} is open somewhere, or was not closed properly: it is not whole.")
-        with _locked(path):
-            if os.path.lexists(path):
-                path.rename(fenced(path))
-            _finish_swap(copy, path)
+        if os.path.lexists(path):
+            raise TenantUnavailable(f"{path} can still be written to: it is not replaced.")
+        _finish_swap(copy, path)
     _remove(fenced(path))
 
 
@@ -114,24 +113,6 @@ def _copy(path: Path, draft: Path, at_moment: Callable[[], None], lock: Abstract
             copy.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
         raise TenantUnavailable(f"{path} cannot be copied: {error}.") from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        connection = open_raw(path)
-    except TenantUnavailable:
-        # None, or no regular file: nobody has it open as a database.
-        yield
-        return
-    with closing(connection):
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            # Whatever else is wrong with it, nobody can write to what cannot be locked.
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise TenantUnavailable(f"{path} cannot be replaced: {error}.") from error
-        yield
 
 
 def _finish_swap(copy: Path, path: Path) -> None:

@@ -95,7 +95,7 @@ class Store(Protocol):
         """
 
     def swap(self, tenant: Tenant) -> None:
-        """Put what waits aside in place of the tenant's database, in one step, and destroy the old one.
+        """Put what waits aside in place of the tenant's database, which is fenced, and destroy the old one.
 
         When nothing waits, only what is left of an old one is destroyed: the step was done before.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sqlite3
@@ -517,6 +518,62 @@ def test_a_restore_that_cannot_take_its_place_leaves_the_tenant_as_it_was(
         assert store_of(pg_tenancy, "pg1").aside().remains(pg_acme.uuid) == []
     restored(pg_tenancy, backup_id=backup.id.hex)
     assert notes(pg_tenancy, "acme") == [*BEFORE, RESTORED]
+
+
+@both
+def test_a_restore_that_fails_once_it_has_taken_its_place_is_finished_by_the_next(
+    tenancy: Tenancy, acme: Tenant, kept_on: str
+) -> None:
+    backup = backed_up(tenancy)
+    real = (postgresql.drop_database, copies._remove)[kept_on == "sqlite"]
+    seen: list[str] = []
+
+    def fails_the_second_time(*arguments: Any) -> None:
+        name = str(arguments[-1])
+        if name.endswith(("_old", ".fenced")):
+            seen.append(name)
+            if len(seen) == (2 if kept_on == "postgresql" else 1):
+                raise OSError(5, "Input/output error")
+        real(*arguments)
+
+    where, name = (postgresql, "drop_database") if kept_on == "postgresql" else (copies, "_remove")
+    with patch.object(where, name, fails_the_second_time), pytest.raises(OSError, match="Input/output"):
+        restored(tenancy, backup_id=backup.id.hex)
+    done = restored(tenancy)
+    assert done.backup_id == backup.id
+    assert notes(tenancy, "acme") == [*BEFORE, RESTORED]
+    assert left_over(tenancy, acme) == []
+
+
+def test_a_restore_that_fails_as_it_takes_its_place_gives_back_what_was_only_in_the_log(
+    tenancy: Tenancy, acme: Tenant
+) -> None:
+    backup = backed_up(tenancy)
+    with closing(sqlite3.connect(tenancy.databases.path_of(acme), isolation_level=None)) as kept:
+        kept.execute("PRAGMA wal_autocheckpoint=0")
+        kept.execute("INSERT INTO company_version VALUES ('9', 'x', '2026-01-01', 'in the log')")
+        full = OSError(28, "No space left on device")
+        with patch.object(copies, "keep_owner", side_effect=full), pytest.raises(OSError, match="No space left"):
+            restored(tenancy, backup_id=backup.id.hex)
+    assert sorted(notes(tenancy, "acme")) == sorted([*BEFORE, "two", "in the log"])
+    assert left_over(tenancy, acme) == []
+
+
+def test_a_database_that_is_not_fenced_is_not_replaced(tenancy: Tenancy, acme: Tenant) -> None:
+    path = tenancy.databases.path_of(acme)
+    tenancy.databases.forget(acme)
+    shutil.copy(path, f"{path}.next")
+    with pytest.raises(TenantUnavailable, match="can still be written to"):
+        store_of(tenancy, EMBEDDED).swap(acme)
+    assert notes(tenancy, "acme") == ["hello acme"]
+
+
+def test_a_file_that_cannot_be_copied_makes_the_tenant_unavailable(tenancy: Tenancy, acme: Tenant) -> None:
+    def fails() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(TenantUnavailable, match="cannot be copied: disk I/O error"):
+        store_of(tenancy, EMBEDDED).dumping(acme, io.BytesIO(), fails).__enter__()
 
 
 def test_a_copy_that_was_not_closed_whole_never_takes_a_place(tenancy: Tenancy, acme: Tenant) -> None:
