@@ -10,8 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-# They wait for browsers, servers and commands; everything else computes. The isolation suite evens the halves out.
-WAITING = ("tests/front_door", "tests/provisioning", "tests/bench", "tests/faults", "tests/nodes", "tests/isolation")
+# They wait for browsers, servers and commands; everything else computes. Mail and isolation even the halves out.
+WAITING = (
+    "tests/front_door",
+    "tests/provisioning",
+    "tests/bench",
+    "tests/faults",
+    "tests/mail",
+    "tests/nodes",
+    "tests/isolation",
+)
 
 
 def main(arguments: list[str]) -> int:
