@@ -20,6 +20,7 @@ from extranet.errors import Invalid
 from extranet.models import Invitation, Role, User, UserState
 from extranet.models.base import utc_now
 from extranet.request import pages
+from extranet.request.access import sensitive
 from extranet.request.cookies import change_session
 from extranet.request.current import current
 
@@ -38,6 +39,7 @@ class Waiting:
 
 @blueprint.get("/invitations")
 @for_admins
+@sensitive
 def invitations() -> Response:
     """Show the form and who was invited."""
     return _page(InviteForm())
@@ -45,6 +47,7 @@ def invitations() -> Response:
 
 @blueprint.post("/invitations")
 @for_admins
+@sensitive
 def invite() -> Response:
     """Create an account and mail an invitation."""
     form = InviteForm(request.form)

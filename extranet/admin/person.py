@@ -64,6 +64,7 @@ def change_username(user_id: str) -> Response:
 
 @blueprint.post("/people/<user_id>/address")
 @for_admins
+@sensitive
 def correct_address(user_id: str) -> Response:
     """Mail an invitation to another address."""
     user = operations.find_person(current.db, user_id)
@@ -99,6 +100,7 @@ def deactivate(user_id: str) -> Response:
 
 @blueprint.post("/people/<user_id>/reactivate")
 @for_admins
+@sensitive
 def reactivate(user_id: str) -> Response:
     """Open an account again."""
     accounts.enable_user(current.db, operations.find_person(current.db, user_id), current.origin, current.user.id)
