@@ -422,6 +422,9 @@ def test_what_is_left_to_do_is_not_said_to_be_about_open_databases_alone(
     console: Console, second_cluster: Cluster
 ) -> None:
     second_cluster.execute("GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC")
+    # A cluster that no other test has used yet is open there as well.
+    second_cluster.execute("GRANT CONNECT ON DATABASE template1 TO provisioner")
+    second_cluster.execute("REVOKE CONNECT, TEMPORARY ON DATABASE template1 FROM PUBLIC")
     second_cluster.execute("REVOKE SET ON PARAMETER log_error_verbosity, temp_file_limit FROM provisioner")
     lines = add(console, second_cluster).stdout.splitlines()
     above = lines.index("Still to be run by the server's own administrator:")
