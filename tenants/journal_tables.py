@@ -30,6 +30,7 @@ from tenants.sealed_columns import Sealed
 
 _TECHNICAL: Final = {"personal": False}
 _HEAD: Final = "_head"
+_BASE: Final = "_base"
 
 
 def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any]) -> tuple[Table, Table]:
@@ -59,7 +60,22 @@ def journal_tables(metadata: MetaData, name: str, private_info: Mapping[str, Any
         Column("sequence", Integer, nullable=False, info=_TECHNICAL),
         Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
     )
+    # What was removed because it had grown old: up to which entry, and the MAC that the next one follows from.
+    Table(
+        f"{name}{_BASE}",
+        metadata,
+        Column("sequence", Integer, primary_key=True, autoincrement=False, info=_TECHNICAL),
+        Column("mac", LargeBinary(32), nullable=False, info=_TECHNICAL),
+        Column("removed", Integer, nullable=False, info=_TECHNICAL),
+        Column("at", String(27), nullable=False, info=_TECHNICAL),
+        Column("signature", LargeBinary(32), nullable=False, info=_TECHNICAL),
+    )
     return entries, head
+
+
+def base_of(entries: Table) -> Table:
+    """Return the table of a journal's bases, a row for each time its oldest entries were removed."""
+    return entries.metadata.tables[f"{entries.name}{_BASE}"]
 
 
 def journals_in(metadata: MetaData) -> list[tuple[Table, Table]]:

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Integer,
@@ -177,4 +178,19 @@ outbox_table = Table(
     Column("number", Integer, nullable=False),
     Column("noted_at", DateTime, nullable=False),
     Column("look_at", DateTime, nullable=False, index=True),
+)
+
+# The operator's own people, by name: who may ask a tenant for support access, and what they signed and learnt.
+staff_table = Table(
+    "staff",
+    metadata,
+    Column("name", String(24), primary_key=True),
+    Column("full_name", String(100), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("added_at", DateTime, nullable=False),
+    Column("committed_on", Date),
+    # Which text they signed, and where it is filed.
+    Column("commitment", String(200), nullable=False),
+    Column("trained_on", Date),
+    Column("left_at", DateTime),
 )

@@ -59,6 +59,7 @@ def start_login(
     recognised = recognise(db, user, device, origin)
     browser = recognised.browser
     secret, login_id = secrets.token_bytes(32), new_id()
+    user.last_sign_in_at = now
     db.add(
         Login(
             id=login_id,

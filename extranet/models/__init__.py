@@ -12,6 +12,8 @@ from extranet.models.previous_password import PreviousPassword
 from extranet.models.profile import Profile, ProfileVersion
 from extranet.models.second_factor import Passkey, PendingSignIn, RecoveryCode, Totp, UsedChallenge
 from extranet.models.security_event import security_event_head_table, security_event_table
+from extranet.models.single_sign_on import Consent, Identity, IdentityProvider
+from extranet.models.support import SupportGrant, SupportVisit
 from extranet.models.throttle import throttle_table
 from extranet.models.user import Role, User, UserState
 
@@ -19,6 +21,9 @@ __all__ = [
     "Base",
     "Company",
     "CompanyVersion",
+    "Consent",
+    "Identity",
+    "IdentityProvider",
     "Invitation",
     "KnownBrowser",
     "LinkPurpose",
@@ -33,6 +38,8 @@ __all__ = [
     "RecoveryCode",
     "Role",
     "SecondFactorPolicy",
+    "SupportGrant",
+    "SupportVisit",
     "Totp",
     "UsedChallenge",
     "User",

@@ -52,6 +52,8 @@ class Company(Base):
     shortest_password: Mapped[int] = mapped_column(Integer, default=12, server_default="12", info=TECHNICAL)
     idle_minutes: Mapped[int] = mapped_column(Integer, default=60, server_default="60", info=TECHNICAL)
     forces_browser_mail: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true(), info=TECHNICAL)
+    # How long the logs are kept (CNIL 2021-122: six to twelve months).
+    log_days: Mapped[int] = mapped_column(Integer, default=365, server_default="365", info=TECHNICAL)
 
 
 class CompanyVersion(Base):

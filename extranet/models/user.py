@@ -78,6 +78,10 @@ class User(Base):
     log_notice_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=personal("technical", erase="null", purpose="security", source="system")
     )
+    # The logins themselves are removed after a while.
+    last_sign_in_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, info=personal("technical", erase="null", purpose="security", source="system")
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, info=TECHNICAL)
 
     @property

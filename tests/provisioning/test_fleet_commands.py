@@ -208,7 +208,7 @@ def test_a_run_that_stops_says_why_and_how_to_go_on(console: Console, release: p
     told = answer.stdout.splitlines()
     assert told[0].endswith(": stopped, 1 planned, 1 failed.")
     assert told[1].startswith(
-        "  acme failed: IntegrityError: UNIQUE constraint failed: company_version.changed_by (0003"
+        "  acme failed: IntegrityError: UNIQUE constraint failed: company_version.changed_by (0004"
     )
     assert told[2] == "Go on with: extranet fleet migrate --resume"
     assert console.run("fleet", "migrate").refusal.startswith("Run 1 is unfinished. Go on with")

@@ -175,6 +175,8 @@ def test_every_journal_is_known_for_one() -> None:
 def test_what_signs_in_or_counts_against_somebody_is_of_one_tenant() -> None:
     marked = {table.name for table in TABLES if is_of_one_tenant(table)}
     assert marked == {
+        "identity",
+        "identity_provider",
         "invitation",
         "known_browser",
         "login",
@@ -184,6 +186,8 @@ def test_what_signs_in_or_counts_against_somebody_is_of_one_tenant() -> None:
         "pending_sign_in",
         "previous_password",
         "recovery_code",
+        "support_grant",
+        "support_visit",
         "throttle",
         "totp",
         "used_challenge",

@@ -112,7 +112,7 @@ def test_a_table_that_is_made_anew_keeps_what_refers_to_it_and_a_journal_what_pr
 @pytest.mark.parametrize(
     ("history", "why"),
     [
-        (STRICT, "IntegrityError: UNIQUE constraint failed: company_version.changed_by (0003_strict.py, line 13)"),
+        (STRICT, "IntegrityError: UNIQUE constraint failed: company_version.changed_by (0004_strict.py, line 13)"),
         (FORGETFUL, "A journal would lose security_event_no_delete, security_event_no_replace, security_event_no_u"),
         (ORPHANING, "after the change, rows of profile"),
     ],

@@ -74,7 +74,7 @@ def test_a_tenant_that_fails_is_as_it_was_and_is_tried_again(
         failed = last_steps(tenancy)["initech"]
         assert failed.state is StepState.FAILED
         assert failed.error.startswith(
-            "UniqueViolation: company_version.uq_company_version_changed_by (0003_strict.py,"
+            "UniqueViolation: company_version.uq_company_version_changed_by (0004_strict.py,"
         )
         assert take_census(tenancy).counts() == {EMBEDDED: {NOW: 2}, "pg1": {NOW: 2}}
         changes = ask(cluster, initech, "SELECT changes FROM company_version ORDER BY id")
