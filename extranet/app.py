@@ -23,7 +23,11 @@ from extranet.recovery import views as recovery
 from extranet.request import log
 from extranet.request.access import platform_page
 from extranet.request.no_session import NoFlaskSession
+from extranet.single_sign_on import views as single_sign_on
+from extranet.single_sign_on.discovery import KnownProviders
+from extranet.single_sign_on.outbound import Outbound
 from extranet.strength import views as strength
+from extranet.support import views as support
 from extranet.today import views as today
 from extranet.well_known import views as well_known
 from tenants.settings import Settings
@@ -60,6 +64,8 @@ def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
         branding,
         admin,
         admin_logs,
+        support,
+        single_sign_on,
     ):
         app.register_blueprint(feature.blueprint)
     return app
@@ -68,6 +74,7 @@ def create_app(settings: Settings, cost: Cost | None = None) -> Flask:
 def _make_platform(settings: Settings, cost: Cost) -> Platform:
     check_home(settings)
     tenancy = Tenancy.open(settings, HISTORY, serving=True)
+    outbound = Outbound(settings.sso_inside)
     return Platform(
         settings=settings,
         tenancy=tenancy,
@@ -79,6 +86,8 @@ def _make_platform(settings: Settings, cost: Cost) -> Platform:
             _shared_throttle(tenancy),
             lambda: logger.warning("sign-ins", why="far too many fail, over all tenants"),
         ),
+        outbound=outbound,
+        providers=KnownProviders(outbound),
     )
 
 

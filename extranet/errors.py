@@ -50,9 +50,29 @@ class LinkRefused(ExtranetError):
     """Raised when a one-time link is unknown, used, replaced, ended or too old."""
 
 
+class SupportRefused(ExtranetError):
+    """Raised when support access is asked for, used or given back in a way that no grant allows."""
+
+
+class NotForSupport(ExtranetError):
+    """Raised when somebody of the operator's support asks for a page that is closed to them."""
+
+
 class FactorRefused(ExtranetError):
     """Raised when a code, a recovery code or a passkey does not prove who somebody is."""
 
 
 class SecondStepOver(ExtranetError):
     """Raised when there is no sign-in that waits for its second step: it is done, too old, or was never begun."""
+
+
+class ProviderFault(ExtranetError):
+    """Raised when an identity provider cannot be used; its sentence is for whoever set it up."""
+
+
+class ProviderUnreachable(ProviderFault):
+    """Raised when an identity provider does not answer."""
+
+
+class ProviderUnfit(ProviderFault):
+    """Raised when what answers is not the identity provider that was entered, or none we can trust."""

@@ -8,6 +8,8 @@ from flask import current_app
 
 from extranet.accounts.limits import AddressLimits
 from extranet.accounts.passwords import Passwords
+from extranet.single_sign_on.discovery import KnownProviders
+from extranet.single_sign_on.outbound import Outbound
 from tenants.settings import Settings
 from tenants.tenancy import Tenancy
 
@@ -16,12 +18,14 @@ EXTENSION = "extranet"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """Settings, tenancy, password hashing and address limits."""
+    """Settings, tenancy, password hashing, address limits, and what identity providers are asked through."""
 
     settings: Settings
     tenancy: Tenancy
     passwords: Passwords
     addresses: AddressLimits
+    outbound: Outbound
+    providers: KnownProviders
 
 
 def platform() -> Platform:

@@ -32,7 +32,7 @@ _LONGEST_SECRET = 4096
 _LONGEST_PARAMETER = 200
 
 # What names a person goes into the sealed part of a journal entry, which can be erased without breaking the chain.
-_PERSONAL = frozenset({"username", "admin", "email", "first_name", "last_name", "why"})
+_PERSONAL = frozenset({"username", "admin", "email", "first_name", "last_name", "full_name", "reason", "why"})
 
 
 class Console:
@@ -41,6 +41,7 @@ class Console:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.exit_code = 0
+        self.came_of: Mapping[str, Any] = {}  # what the journal is told beside the parameters
         self._opened: Tenancy | None = None
         self._answer: Iterable[str] = ()
 
@@ -98,7 +99,7 @@ class Console:
                 command,
                 outcome,
                 actor=self.operator,
-                subject=told.get("slug", "")[:64],
+                subject=(told.get("slug") or told.get("staff", ""))[:64],
                 details={
                     "machine": socket.gethostname(),
                     **{name: value for name, value in told.items() if name not in _PERSONAL},
@@ -189,7 +190,7 @@ def _run(
             _journal_refusal(console, command, error, parameters)
         raise
     if changes:
-        _journal_success(console, command, parameters)
+        _journal_success(console, command, {**parameters, **console.came_of})
     # Last: a reader who goes away early must not leave a change out of the journal.
     console.answer()
 
@@ -212,9 +213,8 @@ def _journal_success(console: Console, command: str, parameters: dict[str, Any])
         sentence = _sentence(error, console, {})
         if sentence is None:
             raise
-        raise click.ClickException(
-            f"The change was made, but the operators' journal could not be written: {sentence}"
-        ) from error
+        told = f"The change was made, but the operators' journal could not be written: {sentence}"
+        raise click.ClickException(told) from error
 
 
 def _sentence(error: Exception, console: Console, parameters: Mapping[str, Any]) -> str | None:

@@ -28,7 +28,8 @@ header_map = "refuse"
 control_socket_disable = True
 limit_request_line = 8190
 limit_request_fields = 60
-limit_request_field_size = 8190
+# As nginx, which answers what is larger with a page that says what to do about it.
+limit_request_field_size = 65536
 accesslog = None
 errorlog = "-"
 # Its warnings quote request lines whole, with tokens and query strings in them.

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from tenants.journal import Entry
+    from tenants.pruning import Pruned
 
 _DIGEST_LENGTH = 64
 
@@ -70,10 +71,41 @@ def array(items: Iterator[str]) -> Iterator[str]:
 def sentence(result: dict[str, Any]) -> str:
     """Return what came of verifying one log."""
     if result["ok"]:
-        return f"{result['log']}: {result['entries']} entries, all hold. Head {result['head']}"
-    if result["first_bad_entry"] is None:
-        return f"{result['log']}: NOT READ: {result['why']}"
-    return f"{result['log']}: BROKEN at entry {result['first_bad_entry']}: {result['why']}"
+        pruned = f", after {result['pruned']} that were removed" if "pruned" in result else ""
+        return f"{result['log']}: {result['entries']} entries, all hold{pruned}. Head {result['head']}"
+    if result["first_bad_entry"] is not None:
+        return f"{result['log']}: BROKEN at entry {result['first_bad_entry']}: {result['why']}"
+    return f"{result['log']}: {'NOT COMPARED' if 'head' in result else 'NOT READ'}: {result['why']}"
+
+
+def pruned_document(log: str, pruned: Pruned, days: int, dry_run: bool) -> dict[str, Any]:
+    """Return what was removed from one tenant's two logs, or from the operators' journal."""
+    return {
+        "log": log,
+        "kept_days": days,
+        "before": f"{pruned.before:%Y-%m-%dT%H:%M:%SZ}",
+        "dry_run": dry_run,
+        "removed": pruned.total,
+        "journals": {
+            name: {"removed": removed, "begins_at": pruned.begins_at[name]} for name, removed in pruned.removed.items()
+        },
+    }
+
+
+def pruned_sentence(document: dict[str, Any]) -> str:
+    """Return what was removed as a line."""
+    log, days = document["log"], document["kept_days"]
+    if not document["removed"]:
+        return f"{log}: nothing is older than {days} days."
+    count = document["removed"]
+    entries = f"{count} {'entry' if count == 1 else 'entries'} from before {document['before'][:10]}"
+    if document["dry_run"]:
+        return f"{log}: {entries} would be removed."
+    return f"{log}: {entries} {'was' if count == 1 else 'were'} removed. See: extranet log verify{_whose(log)}"
+
+
+def _whose(log: str) -> str:
+    return " --all" if log == "operators" else f" {log}"
 
 
 def parse_anchor(text: str) -> tuple[int, str] | None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, MetaData, Table, func, insert, select
 from tenants import schema
 from tenants.errors import CopyFailed, SchemaBehind
 from tenants.journal import BATCH, Journal
-from tenants.journal_tables import journals_in
+from tenants.journal_tables import base_of, journals_in
 from tenants.keys import TenantKeys
 from tenants.marks import is_of_one_tenant
 from tenants.resealing import resealed
@@ -84,7 +84,7 @@ def copy_resealed(
 
 def cloned_tables(metadata: MetaData) -> list[Table]:
     """Return the tables whose rows another tenant may have too: no journals, and nothing of one tenant alone."""
-    journals = {table for pair in journals_in(metadata) for table in pair}
+    journals = {table for entries, head in journals_in(metadata) for table in (entries, head, base_of(entries))}
     return [table for table in metadata.sorted_tables if table not in journals and not is_of_one_tenant(table)]
 
 

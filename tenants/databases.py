@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.orm import InstanceState, Session
 
-from tenants import postgresql, sqlite
+from tenants import postgresql, sqlite, sqlite_files
 from tenants.errors import NoSuchServer, NoTenant, TenantClosed, TenantUnavailable, WrongTenant
 from tenants.servers import Servers
 from tenants.settings import Settings
@@ -169,7 +169,7 @@ class Databases:
         path = self.path_of(tenant)
 
         def check(connection: Any) -> None:
-            sqlite.check_folder(path.parent)
+            sqlite_files.check_folder(path.parent)
             check_stamp(connection, tenant)
 
         return sqlite.make_engine(path, self._schema_version, check)

@@ -1,5 +1,7 @@
 """Everything the core can refuse, one class a reason. Messages are sentences an operator can act on."""
 
+from datetime import datetime
+
 
 class TenancyError(Exception):
     """Base of the family. Never raised itself."""
@@ -104,6 +106,22 @@ class ServerInUse(TenancyError):
     """Raised when a server that still holds tenants is to be removed."""
 
 
+class NoSuchStaff(TenancyError):
+    """Raised when nobody of this name is, or still is, among the operator's staff."""
+
+
+class StaffTaken(TenancyError):
+    """Raised when a name belongs, or once belonged, to somebody of the staff."""
+
+
+class BadStaff(TenancyError):
+    """Raised when what is to be noted of somebody of the staff makes no sense."""
+
+
+class StaffNotReady(TenancyError):
+    """Raised when somebody of the staff may not be let into a tenant: left, or lacks commitment or training."""
+
+
 class ServerUnusable(TenancyError):
     """Raised when a server, or the operator's credential for it, does not allow what provisioning needs."""
 
@@ -147,6 +165,17 @@ class BrokenJournal(TenancyError):
         super().__init__(f"entry {sequence}: {why}")
         self.sequence = sequence
         self.why = why
+
+
+class CutOff(BrokenJournal):
+    """Raised when a journal ends before a head that was noted earlier."""
+
+
+class AnchorPruned(TenancyError):
+    """Raised when a head that was noted lies among entries removed since, for their age; ``first`` is what is left."""
+
+    def __init__(self, moment: datetime, first: int) -> None:
+        super().__init__(f"that head was pruned on {moment:%Y-%m-%d}: the log begins at entry {first} now")
 
 
 class NoSuchBackup(TenancyError):

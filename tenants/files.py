@@ -13,7 +13,7 @@ from pathlib import Path
 from tenants.durable import keep_owner, replace, sync, write_new
 from tenants.errors import BadSeal, NoSuchFile
 from tenants.keys import TenantKeys
-from tenants.sqlite import check_folder
+from tenants.sqlite_files import check_folder
 
 PURPOSE = "file"
 """What files are sealed for; each is bound to its name."""

@@ -2,7 +2,8 @@
 
 A journal is two tables: entries, and one head row that every writer locks in turn. The hashed bytes are stored as
 they are (``body``); what could identify a person's whereabouts is sealed beside it (``private``) and enters the chain
-only as a salted commitment, so it can be erased one day without breaking the chain.
+only as a salted commitment, so it can be erased one day without breaking the chain. Entries that have grown old are
+removed from the beginning (``journal_pruning``); a signed base (``journal_bases``) says where the chain goes on from.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Result, Row, Select, Table, insert, select
 from sqlalchemy.orm import Session
 
-from tenants.errors import BadSeal, BrokenJournal
-from tenants.journal_tables import as_stored, statements_for
+from tenants.errors import AnchorPruned, BadSeal, BrokenJournal, CutOff
+from tenants.journal_bases import START, Bases
+from tenants.journal_tables import as_stored, as_written, statements_for
 from tenants.keys import TenantKeys, same
 from tenants.sealed_columns import seal_of
 
 BATCH: Final = 500
 """How many rows are in memory at once."""
-
-_GENESIS: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,9 @@ class Entry:
 class Journal:
     """Writes, reads and verifies one journal of one tenant (or of the platform)."""
 
-    def __init__(self, entries: Table, head: Table, keys: TenantKeys) -> None:
-        self._entries = entries
+    def __init__(self, entries: Table, head: Table, keys: TenantKeys, *, has_bases: bool = True) -> None:
+        self.entries = entries
+        self.bases = Bases(entries, keys, kept=has_bases)
         self._head = head
         self._statements = statements_for(entries, head)
         self._keys = keys
@@ -73,7 +74,7 @@ class Journal:
         salt = secrets.token_bytes(16)
         private_bytes = salt + _canonical(private)
         columns = {
-            "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "at": as_written(datetime.now(UTC)),
             "event": event,
             "outcome": outcome,
             "actor": actor,
@@ -97,7 +98,7 @@ class Journal:
 
     def start(self, db: Session | Connection) -> None:
         """Write the head row of an empty journal. Once, when the database is made."""
-        db.execute(insert(self._head).values(id=1, sequence=0, mac=_GENESIS))
+        db.execute(insert(self._head).values(id=1, sequence=0, mac=START.mac))
 
     def head(self, db: Session | Connection) -> tuple[int, str]:
         """Return the last sequence number and its MAC in hex: keep it elsewhere to prove nothing was cut off."""
@@ -113,26 +114,35 @@ class Journal:
                 raise BrokenJournal(row.sequence, "it is not in the form of an entry") from error
             yield entry
 
+    def lock(self, db: Session | Connection) -> None:
+        """Let nobody append until the end of the caller's transaction."""
+        self._head_row(db, self._statements.lock_head)
+
     def verify(self, db: Session | Connection, anchor: tuple[int, str] | None = None) -> int:
-        """Check every entry against the chain and return how many there are.
+        """Check every entry against the chain, from the newest base on, and return how many there are.
 
         ``anchor`` is a head seen earlier: the chain must still pass through it.
-        Raises BrokenJournal naming the first entry that does not hold.
+        Raises BrokenJournal naming the first entry that does not hold, CutOff when the anchor lies behind the last
+        one, and AnchorPruned, when all of them hold, for an anchor that lies before the first.
         """
-        previous, count = _GENESIS, 0
+        bases = self.bases.every(db)
+        base = bases[-1] if bases else START
+        count, previous = base.sequence, base.mac
+        _compare(anchor, count, previous)
         with self._stored(db) as rows:
             for row in rows:
                 count += 1
-                self._verify_row(row, count, previous)
+                self.check(row, count, previous)
                 previous = row.mac
-                if anchor is not None and anchor[0] == count and anchor[1] != previous.hex():
-                    raise BrokenJournal(count, "it does not match the head noted earlier: the chain was rewritten")
+                _compare(anchor, count, previous)
         if anchor is not None and anchor[0] > count:
-            raise BrokenJournal(count + 1, "it is missing: the chain was cut off since the head was noted")
+            raise CutOff(count + 1, "it is missing: the chain was cut off since the head was noted")
         last, mac = self._head_row(db, self._statements.read_head)
         if (last, mac) != (count, previous):
             raise BrokenJournal(min(last, count) + 1, "the head row does not match the last entry")
-        return count
+        if anchor is not None and anchor[0] < base.sequence:
+            raise AnchorPruned(next(one for one in bases if one.sequence >= anchor[0]).moment, base.sequence + 1)
+        return count - base.sequence
 
     def take_over(
         self,
@@ -143,23 +153,27 @@ class Journal:
     ) -> None:
         """Fill this journal, which was never started, with all entries of another one: a new chain, under its own keys.
 
-        What was signed stays as it is, byte for byte, and what was erased stays erased. The original is verified first.
+        What was signed stays as it is, byte for byte, and what was erased or removed stays so. The original is verified
+        first.
         ``each`` is told how many entries came with each batch. Raises BrokenJournal.
         """
         original.verify(original_db)
-        last, mac = 0, _GENESIS
+        base = START
+        for base in original.bases.every(original_db):
+            self.bases.add(db, base)
+        last, mac = base.sequence, base.mac
         with original._stored(original_db) as stored:
             for rows in stored.partitions():
                 taken = []
                 for row in rows:
                     last, mac = row.sequence, self._mac(mac, row.sequence, row.body)
                     taken.append({**row._asdict(), "private": self._sealed_anew(original, row), "mac": mac})
-                db.execute(insert(self._entries), taken)
+                db.execute(insert(self.entries), taken)
                 each(len(taken))
         db.execute(insert(self._head).values(id=1, sequence=last, mac=mac))
 
     def _stored(self, db: Session | Connection) -> Result[Any]:
-        stored = select(*as_stored(self._entries)).order_by(self._entries.c.sequence)
+        stored = select(*as_stored(self.entries)).order_by(self.entries.c.sequence)
         return db.execute(stored.execution_options(yield_per=BATCH))
 
     def _sealed_anew(self, original: Journal, row: Row[Any]) -> bytes | None:
@@ -181,7 +195,8 @@ class Journal:
             private=self._open_private(row)[1],
         )
 
-    def _verify_row(self, row: Row[Any], expected: int, previous: bytes) -> None:
+    def check(self, row: Row[Any], expected: int, previous: bytes) -> None:
+        """Raise BrokenJournal unless a row, selected as it is stored, is the expected entry after the previous MAC."""
         if row.sequence != expected:
             raise BrokenJournal(expected, "it is missing")
         if not (isinstance(row.body, bytes) and isinstance(row.mac, bytes)):
@@ -213,6 +228,11 @@ class Journal:
 
     def _mac(self, previous: bytes, sequence: int, body: bytes) -> bytes:
         return self._keys.mac(self._seal.purpose, previous + sequence.to_bytes(8) + hashlib.sha256(body).digest())
+
+
+def _compare(anchor: tuple[int, str] | None, sequence: int, mac: bytes) -> None:
+    if anchor is not None and anchor[0] == sequence and anchor[1] != mac.hex():
+        raise BrokenJournal(sequence, "it does not match the head noted earlier: the chain was rewritten")
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -105,6 +106,11 @@ def statements_for(entries: Table, head: Table) -> Statements:
         insert(entries),
         update(head).values(sequence=bindparam("to"), mac=bindparam("by")),
     )
+
+
+def as_written(moment: datetime) -> str:
+    """Return a moment as entries have theirs: what is later is later in the alphabet, too."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def as_stored(table: Table) -> list[ColumnElement[Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect
 
-from tenants import schema, sqlite
+from tenants import schema, sqlite, sqlite_files
 from tenants.durable import sync
 from tenants.errors import BadSettings, NotInitialised, SchemaBehind, TenantUnavailable
 from tenants.settings import Settings
@@ -59,11 +59,11 @@ def changing_registry(settings: Settings) -> Iterator[Connection]:
 def drafting_registry(settings: Settings) -> Iterator[Connection]:
     """Yield a transaction on a new registry file, which is put in place, whole and durable, at the end."""
     path = registry_file(settings)
-    sqlite.refuse_leftovers(path)
+    sqlite_files.refuse_leftovers(path)
     draft = path.with_name(f"{path.name}.part")
-    for leftover in (draft, *(Path(f"{draft}{suffix}") for suffix in sqlite.SIDE_FILES)):
+    for leftover in (draft, *(Path(f"{draft}{suffix}") for suffix in sqlite_files.SIDE_FILES)):
         leftover.unlink(missing_ok=True)
-    sqlite.copy_template(schema.template_file(settings.home / "templates", _HISTORY), draft)
+    sqlite_files.copy_template(schema.template_file(settings.home / "templates", _HISTORY), draft)
     with _disposed(_on_sqlite(draft)) as engine, engine.execution_options(writing=True).begin() as connection:
         yield connection
     sync(draft)

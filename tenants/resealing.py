@@ -5,8 +5,7 @@ What is sealed is declared where it is stored (``sealed_columns``, ``files.PURPO
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, MetaData, Table, and_, bindparam, select, tup
 
 from tenants.errors import BadSeal, NoSuchFile
 from tenants.files import PURPOSE, Files
+from tenants.guards import lifted
 from tenants.keys import TenantKeys
 from tenants.sealed_columns import sealed_columns
 from tenants.sealing import key_version_of
@@ -116,7 +116,8 @@ class Resealing:
         rows = [row._asdict() for row in connection.execute(_following(table, self._after, most))]
         changes = [self._changed(table, row) for row in rows]
         if updates := [change for change in changes if change]:
-            with _updatable(connection, table):
+            # The one trigger that keeps a journal's sealed part from being replaced.
+            with lifted(connection, table, "no_update"):
                 connection.execute(_update(table), updates)
         if len(rows) < most:
             del self._tables[0]
@@ -173,38 +174,3 @@ def _old(name: str) -> str:
 
 def _new(name: str) -> str:
     return f"new_{name}"
-
-
-@contextmanager
-def _updatable(connection: Connection, table: Table) -> Iterator[None]:
-    """Suspend the one trigger that keeps a journal's sealed part from being replaced; it is back before the commit.
-
-    An error ends the transaction, and the suspension with it.
-    """
-    # As migrating.make_append_only names it.
-    guard = f"{table.name}_no_update"
-    suspend = _without_sqlite if connection.dialect.name == "sqlite" else _without_postgresql
-    with suspend(connection, table.name, guard):
-        yield
-
-
-@contextmanager
-def _without_sqlite(connection: Connection, table: str, guard: str) -> Iterator[None]:
-    asked = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND name = ?"
-    written = connection.exec_driver_sql(asked, (table, guard)).scalar_one_or_none()
-    if written:
-        connection.exec_driver_sql(f'DROP TRIGGER "{guard}"')
-    yield
-    if written:
-        connection.exec_driver_sql(written)
-
-
-@contextmanager
-def _without_postgresql(connection: Connection, table: str, guard: str) -> Iterator[None]:
-    asked = "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s AND tgenabled = 'O'"
-    guarded = connection.exec_driver_sql(asked, (f'"{table}"', guard)).scalar_one_or_none()
-    if guarded:
-        connection.exec_driver_sql(f'ALTER TABLE "{table}" DISABLE TRIGGER "{guard}"')
-    yield
-    if guarded:
-        connection.exec_driver_sql(f'ALTER TABLE "{table}" ENABLE TRIGGER "{guard}"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ UNIX_PEER = "unix"
 """In EXTRANET_TRUSTED_PROXIES: believe whoever can open the unix socket (nginx, by its file mode)."""
 
 _DEMO_PORT = 8000
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?", re.ASCII)
 
 HELP = {
     "EXTRANET_HOME": "state folder: registry, tenant databases, files (default: var)",
@@ -38,6 +40,8 @@ HELP = {
     "smtp:// for one on this machine (default: none, extranet worker writes mails into the home folder)",
     "EXTRANET_SMTP_PASSWORD_FILE": "file with that server's password, readable by its owner alone (default: none)",
     "EXTRANET_MAIL_FROM": "address that mails come from (default: no-reply at EXTRANET_DOMAIN)",
+    "EXTRANET_SSO_INSIDE": "hosts (or host:port) inside your networks that tenants may name as identity provider; "
+    "plain http on this machine alone (default: none, only public addresses over TLS)",
 }
 
 
@@ -59,6 +63,7 @@ class Settings:
     mail_server: MailServer | None
     mail_password_file: Path | None
     mail_from: str
+    sso_inside: frozenset[str]
 
     @property
     def is_local(self) -> bool:
@@ -115,6 +120,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         mail_server=_mail_server(environ),
         mail_password_file=_path_or_none(environ.get("EXTRANET_SMTP_PASSWORD_FILE", "")),
         mail_from=parse_mail_from(environ.get("EXTRANET_MAIL_FROM", ""), domain),
+        sso_inside=_hosts(environ.get("EXTRANET_SSO_INSIDE", "")),
     )
 
 
@@ -170,6 +176,14 @@ def _mail_server(environ: Mapping[str, str]) -> MailServer | None:
     if has_password != bool(server and server.user):
         raise BadSettings("EXTRANET_SMTP_URL names a user exactly when EXTRANET_SMTP_PASSWORD_FILE names a file.")
     return server
+
+
+def _hosts(text: str) -> frozenset[str]:
+    named = text.lower().replace(",", " ").split()
+    for host in named:
+        if not _HOST.fullmatch(host):
+            raise BadSettings(f"EXTRANET_SSO_INSIDE: {host!r} is no host or host:port.")
+    return frozenset(named)
 
 
 def _path_or_none(text: str) -> Path | None:

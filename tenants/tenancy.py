@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
-from tenants import schema, sqlite
+from tenants import schema, sqlite_files
 from tenants.databases import Databases, TenantSession
 from tenants.durable import sync
 from tenants.errors import BadSettings, KeyUnavailable, NotInitialised, TenantUnavailable
@@ -40,6 +40,7 @@ from tenants.servers import Server, Servers
 from tenants.settings import Settings
 from tenants.shared_store import open_store
 from tenants.shares import take_share
+from tenants.staff import Staff
 from tenants.tenant import Tenant
 from tenants.wakeups import MAIL_CHANNEL, Wakeups
 
@@ -63,6 +64,7 @@ class Tenancy:
         self.databases = Databases(settings, schema.head(history), self.servers)
         self.locks = Locks(settings.home / "locks", registry.engine)
         self.outboxes = Outboxes(registry)
+        self.staff = Staff(registry)
         # What operators' commands opened in this tenancy's name, closed with it.
         self.opened = ExitStack()
         if store := open_store(settings):
@@ -190,7 +192,7 @@ def initialise(settings: Settings) -> int | None:
 def check_home(settings: Settings) -> None:
     """Raise BadSettings unless the home folder is for its owner alone: in an open one, others swap what is inside."""
     try:
-        sqlite.check_folder(settings.home)
+        sqlite_files.check_folder(settings.home)
     except TenantUnavailable as error:
         raise BadSettings(f"The home folder is not safe: {error}") from error
 

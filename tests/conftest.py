@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from extranet.i18n import DEFAULT_LANGUAGE, use_language
+from tenants import postgresql_pool
 from tenants.servers import database_name
 from tests.platform import HomeOnServer, Platform, copy_home, make_home, make_home_on_server, open_platform
 from tests.services.postgresql import Cluster
@@ -24,6 +25,9 @@ os.umask(0o077)
 _MEMORY = Path("/dev/shm")
 if "PYTEST_DEBUG_TEMPROOT" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 1024**3:
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
+
+# A second in line is long for a visitor, and nothing to twenty threads on a core that others use as well.
+postgresql_pool.WAIT_SECONDS, postgresql_pool._SLOW_SECONDS = 20.0, 10.0
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from werkzeug.routing import Rule
 
 from extranet.accounts import operations
 from extranet.accounts.founding import found_tenant
@@ -48,6 +49,8 @@ PEOPLE = {
 SLUGS = ("acme", "globex")
 SQLITE_ONLY = pytest.mark.parametrize("kept_on", ["sqlite"], indirect=True)
 """For a test about SQLite's files, or one that would be no other where tenants are on a server."""
+BOTH = pytest.mark.parametrize("kept_on", ["sqlite", "postgresql"], indirect=True)
+"""For a page whose SQL or locks differ on a server. Every other is seen there once, in ``tests/isolation``."""
 UNTOUCHED_CARD = {
     "sector": "",
     "country": "",
@@ -75,6 +78,22 @@ class _CompiledTemplates(BytecodeCache):
 
 
 _compiled_templates = _CompiledTemplates()
+_compile_rule = Rule.compile
+_COMPILED = ("arguments", "_parts", "_trace", "_converters", "_build", "_build_unknown")
+_compiled_rules: dict[tuple[object, ...], dict[str, object]] = {}
+
+
+def _compile_once(rule: Rule) -> None:
+    """Compile a route once for all applications of a run: that was most of opening one."""
+    assert rule.map is not None
+    key = (rule.rule, rule.host, rule.subdomain, rule.map.host_matching, rule.merge_slashes, repr(rule.defaults))
+    if key not in _compiled_rules:
+        _compile_rule(rule)
+        _compiled_rules[key] = {name: vars(rule)[name] for name in _COMPILED}
+    vars(rule).update(_compiled_rules[key])
+
+
+Rule.compile = _compile_once  # type: ignore[method-assign]
 
 
 def user_id(username: str) -> str:

@@ -1,35 +1,28 @@
-"""Runs the suite as two halves at once, one for each core that the smallest machine has. ``make test`` calls it.
+"""Runs the suite as two runs at once, one for each core that the smallest machine has. ``make test`` calls it.
 
 With arguments it runs just those tests, in one process.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-# They wait for browsers, servers and commands; everything else computes. Mail and isolation even the halves out.
-WAITING = (
-    "tests/front_door",
-    "tests/provisioning",
-    "tests/bench",
-    "tests/faults",
-    "tests/mail",
-    "tests/nodes",
-    "tests/isolation",
-)
+# What is compiled is kept for the next run, and for the hundreds of commands and servers that the tests start.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def main(arguments: list[str]) -> int:
     """Return pytest's exit code, the worse one of two."""
     if arguments:
-        return subprocess.call(_command(arguments))
-    with tempfile.TemporaryFile("w+") as later:
-        second = subprocess.Popen(_command(_computing()), stdout=later, stderr=subprocess.STDOUT)
+        return subprocess.call(_command(arguments), env=ENVIRONMENT)
+    with tempfile.TemporaryDirectory() as taken, tempfile.TemporaryFile("w+") as later:
+        shared = _command(["-p", "tests.sharing", f"--share={taken}"])
+        second = subprocess.Popen(shared, stdout=later, stderr=subprocess.STDOUT, env=ENVIRONMENT)
         try:
-            first = subprocess.call(_command(list(WAITING)))
+            first = subprocess.call(shared, env=ENVIRONMENT)
             codes = (first, second.wait())
         finally:
             second.kill()
@@ -38,14 +31,8 @@ def main(arguments: list[str]) -> int:
     return max(codes)
 
 
-def _computing() -> list[str]:
-    """Every folder with tests that is not in the other half: a new one is run without being named here."""
-    folders = {str(file.parent) for file in Path("tests").rglob("test_*.py")}
-    return sorted(folders - set(WAITING))
-
-
-def _command(selected: list[str]) -> list[str]:
-    return [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q", *selected]
+def _command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q", *arguments]
 
 
 if __name__ == "__main__":

@@ -15,12 +15,19 @@ from extranet.request.cookies import remember_device, start_session
 from extranet.request.current import current
 from extranet.request.paths import local_path
 from extranet.request.state import Kind
+from extranet.single_sign_on.provider import provider_of
 from tenants.hosts import parse_host
 
 
 def login_page(form: LoginForm, status: int = 200, retry_after: int = 0) -> Response:
     """Show the sign-in page."""
-    page = pages.render("accounts/login.html", form=form, next=asked_for(), passkeys_work=passkeys_work())
+    page = pages.render(
+        "accounts/login.html",
+        form=form,
+        next=asked_for(),
+        passkeys_work=passkeys_work(),
+        sign_on=provider_of(current.db),
+    )
     return with_retry_after(make_response(page, status), retry_after)
 
 

@@ -27,7 +27,7 @@ from extranet.security_log.operations import record
 from extranet.security_log.origin import OPERATOR, Origin
 from tenants.keys import TenantKeys
 
-INVITATION_LIFE = timedelta(days=7)
+INVITATION_LIFE = timedelta(hours=72)
 _TOKEN_PURPOSE = "invitation"  # noqa: S105
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
@@ -94,16 +94,30 @@ def accept_invitation(db: Session, passwords: Passwords, token: str, password: s
     """
     user = find_invited(db, token)
     invitation_id = _living_invitation(db, token).id
-    user_id, rules = user.id, password_rules(db, user)
+    rules = password_rules(db, user)
     # No lock is held while guessing and hashing; the update below decides who of several came first.
     db.commit()
     encoded = rules.encoded(passwords, password)
-    if not _use(db, invitation_id, user_id, encoded):
+    _accept(db, invitation_id, user, encoded, origin)
+    return user
+
+
+def accept_by_identity(db: Session, token: str, origin: Origin) -> User:
+    """Open the invited user's account to whom the company's identity provider vouches for, without a password.
+
+    Linking it is the caller's, in the same transaction. Raises InvitationRefused.
+    """
+    user = find_invited(db, token)
+    _accept(db, _living_invitation(db, token).id, user, "", origin)
+    return user
+
+
+def _accept(db: Session, invitation_id: str, user: User, encoded: str, origin: Origin) -> None:
+    if not _use(db, invitation_id, user.id, encoded):
         db.rollback()
         raise InvitationRefused("This invitation was used a moment ago.")
     note_change(db, Change.INVITATION_ACCEPTED, actor=user.id, subject=user.id, label=user.name)
     record(db, Event.INVITATION_ACCEPTED, origin, actor=user.id)
-    return user
 
 
 def end_invitations(db: Session, user: User, reason: str) -> None:
@@ -130,7 +144,7 @@ def _mail_new(db: Session, user: User, actor: str, by: object) -> str:
 
 
 def _use(db: Session, invitation_id: str, user_id: str, encoded: str) -> bool:
-    """Use an invitation up and store the password it was good for; tell whether it was still unused."""
+    """Use an invitation up and store the password it was good for, "" for none; tell whether it was still unused."""
     used = (
         update(Invitation)
         .where(Invitation.id == invitation_id, Invitation.ended_at.is_(None))
@@ -138,15 +152,12 @@ def _use(db: Session, invitation_id: str, user_id: str, encoded: str) -> bool:
     )
     if db.execute(used).rowcount != 1:  # type: ignore[attr-defined]
         return False
+    sealed = seal(db.info["keys"], user_id, encoded) if encoded else b""
+    password = {"password": sealed, "password_changed_at": utc_now()} if encoded else {}
     taken = (
         update(User)
         .where(User.id == user_id, User.state == UserState.INVITED)
-        .values(
-            password=seal(db.info["keys"], user_id, encoded),
-            password_changed_at=utc_now(),
-            must_change_password=False,
-            state=UserState.ACTIVE,
-        )
+        .values(must_change_password=False, state=UserState.ACTIVE, **password)
     )
     return bool(db.execute(taken).rowcount == 1)  # type: ignore[attr-defined]
 

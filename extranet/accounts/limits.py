@@ -104,11 +104,6 @@ def new_address_limits(keys: TenantKeys, user_id: str) -> list[Limit]:
     return [Limit(keys.mac(_PURPOSE, f"new-address/{user_id}".encode()), _NEW_ADDRESSES_A_DAY, _DAY)]
 
 
-def locked_mail_limits(keys: TenantKeys, account: str) -> list[Limit]:
-    """Return the limit on mails that tell somebody of failed attempts: one a day, however many there are."""
-    return [Limit(keys.mac(_PURPOSE, f"locked-mail/{account}".encode()), 1, _DAY)]
-
-
 def row_nears_its_end(db: Session, keys: TenantKeys, account: str) -> bool:
     """Tell whether few failures are left before an account opens to no unknown browser."""
     counted = db.execute(_COUNT, {"bucket": row_limit(keys, account).bucket}).scalar_one_or_none()

@@ -17,7 +17,7 @@ from extranet.activity.changes import Change
 from extranet.activity.operations import note_change
 from extranet.errors import Invalid, NotFound
 from extranet.i18n import gettext as _
-from extranet.models import Company, KnownBrowser, LinkPurpose, Login, PendingSignIn, User
+from extranet.models import Company, KnownBrowser, LinkPurpose, Login, PendingSignIn, SupportVisit, User
 from extranet.models.base import new_id, utc_now
 from extranet.models.company import THE_COMPANY
 from extranet.models.login import hash_secret
@@ -51,9 +51,18 @@ class StartedLogin:
 
 
 def start_login(
-    db: Session, user: User, device: bytes, origin: Origin, factors: Sequence[str] = ("password",)
+    db: Session,
+    user: User,
+    device: bytes,
+    origin: Origin,
+    factors: Sequence[str] = ("password",),
+    *,
+    is_proved: bool = True,
 ) -> StartedLogin:
-    """Start a login for a user who has proved who they are. ``device`` is b"" for a browser never seen."""
+    """Start a login for a user who has proved who they are. ``device`` is b"" for a browser never seen.
+
+    Not ``is_proved``: they did so some time ago and elsewhere, and do it again before what is sensitive.
+    """
     now = utc_now()
     _end_surplus(db, user, origin)
     recognised = recognise(db, user, device, origin)
@@ -72,7 +81,7 @@ def start_login(
             address=origin.address,
             user_agent=printable(origin.user_agent),
             factors=",".join(factors),
-            proved_at=now,
+            proved_at=now if is_proved else None,
         )
     )
     end_links(db, user.id, "signed_in", LinkPurpose.RESET)
@@ -141,6 +150,8 @@ def end_all_logins(db: Session, origin: Origin, actor: str) -> int:
     for login in alive:
         _end(login, "operator")
     db.execute(delete(PendingSignIn))
+    visits = update(SupportVisit).where(SupportVisit.ended_at.is_(None))
+    db.execute(visits.values(ended_at=utc_now(), end_reason="operator"))
     note_change(db, Change.ALL_SIGNED_OUT, actor=actor, subject=EVERYBODY, after={"logins_ended": len(alive)})
     record(db, Event.ALL_SIGNED_OUT, origin, actor=actor, details={"count": len(alive)})
     return len(alive)

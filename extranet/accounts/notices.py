@@ -8,15 +8,17 @@ from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from extranet.accounts.browsers import describe_browser
-from extranet.accounts.limits import locked_mail_limits, reserve_all, row_nears_its_end
+from extranet.accounts.limits import reserve_all, row_nears_its_end
 from extranet.accounts.links import make_link
+from extranet.accounts.mail_limits import locked_mail_limits, new_browser_mail_limits
 from extranet.i18n import lazy
 from extranet.mail.kinds import MailKind
 from extranet.mail.outbox import post
 from extranet.models import Company, KnownBrowser, LinkPurpose, Role, User, UserState
 from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
-from extranet.security_log.origin import Origin
+from extranet.security_log.origin import PROVIDER, Origin
+from tenants.throttle import reserve
 
 
 def stranger_link(db: Session, user: User) -> str:
@@ -31,12 +33,20 @@ def tell_password_changed(db: Session, user: User, origin: Origin) -> None:
 
 
 def tell_new_browser(db: Session, user: User, browser: KnownBrowser, origin: Origin) -> None:
-    """Tell somebody that a browser never seen has signed in as them, unless it is their first or they chose not to."""
+    """Tell somebody that a browser never seen has signed in as them, unless it is their first or they chose not to.
+
+    After ten in a day one mail more says that there are many, and then none: each is in the log all the same.
+    """
     others = select(KnownBrowser.id).where(KnownBrowser.user_id == user.id, KnownBrowser.id != browser.id).limit(1)
     if db.scalars(others).one_or_none() is None:
         return
     if user.wants_browser_mail or db.get_one(Company, THE_COMPANY).forces_browser_mail:
-        _tell_with_browser(db, MailKind.NEW_BROWSER, user, origin)
+        one, many = new_browser_mail_limits(db.info["keys"], user.id)
+        now = int(time.time())
+        if not reserve(db, one, now):
+            _tell_with_browser(db, MailKind.NEW_BROWSER, user, origin)
+        elif not reserve(db, many, now):
+            _tell_with_browser(db, MailKind.MANY_NEW_BROWSERS, user, origin)
 
 
 def tell_browser_reused(db: Session, user: User, origin: Origin) -> None:
@@ -82,6 +92,8 @@ def user_or_any(db: Session, user_id: str) -> User:
 
 def name_of(db: Session, actor: str) -> object:
     """Return how a mail calls who did something: their name, or what the operator is called in its language."""
+    if actor == PROVIDER:
+        return lazy("the identity provider")
     user = db.get(User, actor)
     return user.name if user else lazy("the operator of this service")
 

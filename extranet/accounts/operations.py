@@ -30,12 +30,13 @@ from extranet.activity.changes import Change
 from extranet.activity.operations import note_change
 from extranet.errors import Invalid, NoSlot, NotFound, TooManyAttempts
 from extranet.i18n import gettext as _
-from extranet.models import Company, Login, Profile, Role, User, UserState
+from extranet.models import Company, Identity, Login, Profile, Role, User, UserState
 from extranet.models.base import new_id
 from extranet.models.company import THE_COMPANY
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import Origin
+from extranet.single_sign_on.identities import forget_identities
 from tenants.throttle import refund, reset
 
 
@@ -51,7 +52,7 @@ class NewUser:
 
 
 def create_user(db: Session, new: NewUser, origin: Origin, actor: str) -> User:
-    """Create an account that can be invited or given a password; raise Invalid."""
+    """Create an account that can be invited, given a password, or linked; raise Invalid."""
     username, email = parse_username(new.username), parse_email(new.email)
     _refuse_taken(db, username, email)
     company = db.get_one(Company, THE_COMPANY)
@@ -127,7 +128,11 @@ def change_password(
 def report_stranger(db: Session, user_id: str, *, login_id: str, origin: Origin) -> None:
     """Act on "this wasn't me": every other login and browser ends, and a new password has to be chosen now."""
     user = db.get_one(User, user_id)
-    user.must_change_password = True
+    # Whoever has no password could not type it to choose another one.
+    user.must_change_password = bool(user.password)
+    if user.password:
+        # Whoever knew it may have linked the account to somebody of their own. Without one, the link is the owner's.
+        forget_identities(db, user_id)
     forget_browsers(db, user_id, but=db.get_one(Login, login_id).browser_id)
     ended = end_logins(db, user_id, "stranger_reported", but=login_id)
     end_links_of_password(db, user_id, "reported")
@@ -169,10 +174,11 @@ def disable_user(db: Session, user: User, origin: Origin, actor: str) -> None:
 
 
 def enable_user(db: Session, user: User, origin: Origin, actor: str) -> None:
-    """Open a disabled account again; without a password it waits for an invitation."""
+    """Open a disabled account again; without a password or a link it waits for an invitation."""
     if user.state != UserState.DISABLED:
         return
-    user.state = UserState.ACTIVE if user.password else UserState.INVITED
+    linked = db.scalars(select(Identity.id).where(Identity.user_id == user.id).limit(1)).first()
+    user.state = UserState.ACTIVE if user.password or linked else UserState.INVITED
     _note_state(db, Change.USER_ENABLED, user, UserState.DISABLED, actor)
     record(db, Event.USER_ENABLED, origin, actor=actor, subject=user.id)
 

@@ -61,10 +61,29 @@ class Passwords:
         self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
         self._slots = SharedSlots(slots, shared) if shared else Slots(slots)
         self._queue = threading.BoundedSemaphore(LONGEST_QUEUE)
+        self._mine = threading.local()
         self._crowd_slot = SharedSlots(1, shared, "crowd-") if shared else Slots(1)
         self._crowd_queue = threading.BoundedSemaphore(_LONGEST_CROWD)
         # Verifying against this costs what a real one costs, so a stranger cannot time which names exist.
         self._nobody = self._hasher.hash("nobody's password")
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place in the queue for a slot, for all that leads up to it; raise NoSlot at once when all are taken.
+
+        A thread has one place, however often it asks.
+        """
+        if getattr(self._mine, "is_held", False):
+            yield
+            return
+        if not self._queue.acquire(blocking=False):
+            raise NoSlot("The queue for a password slot is full.")
+        self._mine.is_held = True
+        try:
+            yield
+        finally:
+            self._mine.is_held = False
+            self._queue.release()
 
     def hash(self, keys: TenantKeys, user_id: str, password: str) -> bytes:
         """Return what to store for a user's password, in the transaction that stores it; raise NoSlot."""
@@ -118,13 +137,8 @@ class Passwords:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if not self._queue.acquire(blocking=False):
-            raise NoSlot("The queue for a password slot is full.")
-        try:
-            with self._slots.take(_SLOT_WAIT_SECONDS):
-                yield
-        finally:
-            self._queue.release()
+        with self.place(), self._slots.take(_SLOT_WAIT_SECONDS):
+            yield
 
 
 def seal(keys: TenantKeys, user_id: str, encoded: str) -> bytes:

@@ -34,6 +34,7 @@ from extranet.models.base import utc_now
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import NOBODY, Origin
+from extranet.single_sign_on.identities import forget_identities
 
 
 def ask_reset(db: Session, addresses: AddressLimits, name: str, origin: Origin) -> None:
@@ -157,6 +158,8 @@ def shut_out(db: Session, user: User, address: str) -> int:
     The way back in is mailed to ``address`` if it is the account's, and to no other. Return how many logins ended.
     """
     withdraw_password(db, user)
+    # Whoever was in it may have linked it to somebody of their own; its owner links it again.
+    forget_identities(db, user.id)
     ended = _sign_out_everywhere(db, user, "reported")
     if user.email == address:
         link = make_link(db, user, LinkPurpose.RESET)

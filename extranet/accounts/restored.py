@@ -10,7 +10,18 @@ from sqlalchemy.orm import Session
 
 from extranet.activity.changes import Change
 from extranet.activity.operations import TENANT, note_change
-from extranet.models import Invitation, KnownBrowser, Login, Mail, OneTimeLink, PendingSignIn, RecoveryCode
+from extranet.models import (
+    Consent,
+    Invitation,
+    KnownBrowser,
+    Login,
+    Mail,
+    OneTimeLink,
+    PendingSignIn,
+    RecoveryCode,
+    SupportGrant,
+    SupportVisit,
+)
 from extranet.models.base import utc_now
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
@@ -20,7 +31,7 @@ _REASON = "restored"
 
 
 def begin_anew(db: Session, origin: Origin, actor: str, details: dict[str, Any]) -> None:
-    """End every login, invitation, link and recovery code, forget every browser, send no mail again, and log that.
+    """End every login, invitation, link, recovery code and consent, forget every browser, send no mail again; log that.
 
     Which of them had ended since the backup was made is not in it: all of them end.
     """
@@ -28,11 +39,15 @@ def begin_anew(db: Session, origin: Origin, actor: str, details: dict[str, Any])
     db.execute(update(Login).where(Login.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
     for link in (Invitation, OneTimeLink):
         db.execute(update(link).where(link.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
+    for access in (SupportGrant, SupportVisit):
+        db.execute(update(access).where(access.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
     for table in (PendingSignIn, RecoveryCode):
         db.execute(delete(table))
     unsent = Mail.sent_at.is_(None) & Mail.given_up_at.is_(None)
     db.execute(update(Mail).where(unsent).values(given_up_at=now, due_at=None, content=b"", fault=_REASON))
     db.execute(update(KnownBrowser).where(KnownBrowser.forgotten_at.is_(None)).values(forgotten_at=now))
+    # Somebody may have taken theirs back since: everybody is asked again before anything is exchanged.
+    db.execute(update(Consent).where(Consent.withdrawn_at.is_(None)).values(withdrawn_at=now))
     note_restored(db, actor, details)
     record(db, Event.RESTORED, origin, actor=actor, details=details)
 

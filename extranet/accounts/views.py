@@ -13,19 +13,21 @@ from extranet.accounts.sign_in import Attempt, sign_in
 from extranet.errors import Invalid, InvitationRefused, NoSlot, SignInRefused, TooManyAttempts
 from extranet.i18n import gettext as _
 from extranet.request import pages
-from extranet.request.access import public
+from extranet.request.access import for_support, public
 from extranet.request.cookies import start_session
 from extranet.request.current import current
 from extranet.request.events import note
 from extranet.request.paths import local_path
 from extranet.request.state import Kind
 from extranet.security_log.events import Event
+from extranet.single_sign_on.provider import provider_of
 
 blueprint = Blueprint("accounts", __name__)
 
 
 @blueprint.get("/login")
 @public
+@for_support
 def login() -> Response:
     """Show the sign-in page."""
     if current.is_signed_in:
@@ -41,8 +43,11 @@ def sign_in_now() -> Response:
     if not form.validate():
         return login_page(form, 422)
     attempt = Attempt(form.username.data or "", form.password.data or "", current.state.device)
+    passwords = current.platform.passwords
     try:
-        welcomed = sign_in(current.db, current.platform.passwords, current.platform.addresses, attempt, current.origin)
+        # In a crowd most have none, and are told at once: before the database, to which all of them want to write.
+        with passwords.place():
+            welcomed = sign_in(current.db, passwords, current.platform.addresses, attempt, current.origin)
     except SignInRefused:
         form.reject("", _("That name and password do not open an account here."))
         return login_page(form, 422)
@@ -50,6 +55,7 @@ def sign_in_now() -> Response:
         form.reject("", please_wait(refused))
         return login_page(form, 429, refused.retry_after)
     except NoSlot as refused:
+        current.write_nothing()
         form.reject("", _("Many people are signing in at this moment. Please try again in a few seconds."))
         return login_page(form, 503, refused.retry_after)
     if isinstance(welcomed, StartedLogin):
@@ -121,7 +127,7 @@ def _invitation_page(form: InvitationForm, status: int = 200) -> Response:
         person = invitations.find_invited(current.db, _carried_token())
     except InvitationRefused:
         return _refuse_invitation()
-    return _bare("accounts/invitation.html", status, form=form, person=person)
+    return _bare("accounts/invitation.html", status, form=form, person=person, sign_on=provider_of(current.db))
 
 
 def _refuse_invitation() -> Response:

@@ -10,16 +10,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from extranet.models import Login, Passkey, Profile, Role, Totp, User, UserState
+from extranet.models import Identity, IdentityProvider, Passkey, Profile, Role, Totp, User, UserState
 
 LONGEST_SEARCH = 100
 _MOST_WORDS = 6
 
-_LAST_SIGN_IN = select(func.max(Login.started_at)).where(Login.user_id == User.id).correlate(User).scalar_subquery()
 HAS_SECOND_FACTOR = or_(
     exists().where(Totp.user_id == User.id, Totp.confirmed_at.is_not(None)), exists().where(Passkey.user_id == User.id)
 )
 """Whether somebody has set up more than a password."""
+HAS_IDENTITY = exists().where(Identity.user_id == User.id, Identity.issuer == IdentityProvider.issuer)
+"""Whether somebody is linked with the company's identity provider as it is stored now."""
 
 _COLUMNS = (
     User.id,
@@ -33,7 +34,8 @@ _COLUMNS = (
     User.created_at,
     Profile.department,
     HAS_SECOND_FACTOR.label("has_second_factor"),
-    _LAST_SIGN_IN.label("last_sign_in"),
+    HAS_IDENTITY.label("is_linked"),
+    User.last_sign_in_at.label("last_sign_in"),
 )
 _PROFILE_OF = Profile.user_id == User.id
 _BY_NAME = (func.lower(User.last_name), func.lower(User.first_name))
@@ -45,7 +47,8 @@ _ORDERS: dict[str, tuple[Any, ...]] = {
     "role": (User.role, *_BY_NAME),
     "state": (User.state, *_BY_NAME),
     "factor": (HAS_SECOND_FACTOR, *_BY_NAME),
-    "last": (_LAST_SIGN_IN, *_BY_NAME),
+    "sign_on": (HAS_IDENTITY, *_BY_NAME),
+    "last": (User.last_sign_in_at, *_BY_NAME),
     "created": (User.created_at, *_BY_NAME),
 }
 SORTS = tuple(_ORDERS)
@@ -61,13 +64,14 @@ class Wanted:
     state: str = ""
     factor: str = ""
     signed_in: str = ""
+    sign_on: str = ""
     sort: str = "name"
     descending: bool = False
 
     @property
     def is_everybody(self) -> bool:
         """Whether nobody is left out."""
-        return not (self.text or self.role or self.state or self.factor or self.signed_in)
+        return not (self.text or self.role or self.state or self.factor or self.signed_in or self.sign_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Found:
     created_at: datetime
     department: str
     has_second_factor: bool
+    is_linked: bool
     last_sign_in: datetime | None
 
     @property
@@ -107,7 +112,11 @@ def find_people(db: Session, wanted: Wanted, *, offset: int = 0, limit: int | No
     """Return who is wanted, in the wanted order."""
     filtered = select(*_COLUMNS).select_from(User).join(Profile, _PROFILE_OF).where(*_conditions(wanted))
     ordered = filtered.order_by(*_order(wanted)).offset(offset).limit(limit)
-    return [Found(**{**row._asdict(), "has_second_factor": bool(row.has_second_factor)}) for row in db.execute(ordered)]
+    # SQLite answers what is true with 1.
+    return [
+        Found(**{**row._asdict(), **{name: bool(getattr(row, name)) for name in ("has_second_factor", "is_linked")}})
+        for row in db.execute(ordered)
+    ]
 
 
 def count_people(db: Session, wanted: Wanted) -> int:
@@ -140,8 +149,10 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(User.state == wanted.state)
     if wanted.factor:
         conditions.append(HAS_SECOND_FACTOR if wanted.factor == "yes" else ~HAS_SECOND_FACTOR)
+    if wanted.sign_on:
+        conditions.append(HAS_IDENTITY if wanted.sign_on == "yes" else ~HAS_IDENTITY)
     if wanted.signed_in:
-        ever = exists().where(Login.user_id == User.id)
+        ever = User.last_sign_in_at.is_not(None)
         conditions.append(ever if wanted.signed_in == "yes" else ~ever)
     return conditions
 

@@ -14,9 +14,10 @@ from extranet.i18n import gettext as _
 from extranet.i18n import lazy
 from extranet.models import Role, SecondFactorPolicy
 from extranet.preferences import choices
+from extranet.retention.logs import LONGEST_DAYS, SHORTEST_DAYS
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD_RULE = 12, 64
-SHORTEST_IDLE, LONGEST_IDLE = 5, 480
+SHORTEST_IDLE, LONGEST_IDLE = 5, 60
 LONGEST_WELCOME = 500
 _LONGEST_GRACE = timedelta(days=366)
 
@@ -82,6 +83,11 @@ class PolicyForm(EditForm):
         lazy("Minutes without activity"),
         [InputRequired(), NumberRange(SHORTEST_IDLE, LONGEST_IDLE)],
         render_kw={"min": SHORTEST_IDLE, "max": LONGEST_IDLE, "inputmode": "numeric"},
+    )
+    log_days = IntegerField(
+        lazy("Days for which the logs are kept"),
+        [InputRequired(), NumberRange(SHORTEST_DAYS, LONGEST_DAYS)],
+        render_kw={"min": SHORTEST_DAYS, "max": LONGEST_DAYS, "inputmode": "numeric"},
     )
     forces_browser_mail = BooleanField(lazy("Always mail people when a new browser signs in to their account"))
 

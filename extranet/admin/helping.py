@@ -14,6 +14,7 @@ from extranet.request import pages
 from extranet.request.access import sensitive
 from extranet.request.cookies import change_session
 from extranet.request.current import current
+from extranet.single_sign_on.unlinking import unlink
 
 
 @blueprint.post("/people/<user_id>/reset-password")
@@ -61,6 +62,19 @@ def withdraw_factor_reset(user_id: str) -> Response:
     """Drop a request."""
     factor_resets.withdraw(current.db, operations.find_person(current.db, user_id), current.origin, current.user.id)
     return _done(user_id, pages.FACTOR_RESET_WITHDRAWN)
+
+
+@blueprint.post("/people/<user_id>/unlink")
+@for_admins
+@sensitive
+def unlink_person(user_id: str) -> Response:
+    """Let nobody come in as somebody by way of the identity provider any more."""
+    user = operations.find_person(current.db, user_id)
+    try:
+        unlink(current.db, user.id, current.origin, current.user.id)
+    except Invalid as refused:
+        return refuse(user_id, refused)
+    return _done(user_id, pages.PERSON_UNLINKED)
 
 
 def _done(user_id: str, notice: int) -> Response:

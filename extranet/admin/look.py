@@ -16,6 +16,7 @@ from extranet.models import Company
 from extranet.models.company import THE_COMPANY
 from extranet.preferences.pictures import LARGEST_BYTES, make_logo, too_large
 from extranet.request import pages
+from extranet.request.access import for_support
 from extranet.request.body import accepts_upload
 from extranet.request.cookies import change_session
 from extranet.request.current import current
@@ -30,6 +31,7 @@ _UPLOAD_LIMIT = LARGEST_BYTES + 64 * 1024
 
 @blueprint.get("/look")
 @for_admins
+@for_support
 def look() -> Response:
     """Show the look."""
     return _page(LookForm.of(_stored()), LogoForm())
@@ -37,6 +39,7 @@ def look() -> Response:
 
 @blueprint.post("/look")
 @for_admins
+@for_support
 def save_look() -> Response:
     """Change the colour and the welcome."""
     form = LookForm(request.form)

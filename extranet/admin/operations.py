@@ -55,9 +55,9 @@ def invite_person(db: Session, new: NewUser, origin: Origin, actor: str) -> User
 
 
 def change_role(db: Session, user: User, role: Role, origin: Origin, actor: str) -> bool:
-    """Give somebody another role from their next request on, and say so by mail; return whether it differs.
+    """Give somebody another role, end their logins, and say so by mail; return whether it differs.
 
-    Raises Invalid (field ``role``).
+    No secret that was good under one role is good under another (ASVS 7.2.4). Raises Invalid (field ``role``).
     """
     one_at_a_time(db)
     if user.role == role:
@@ -65,6 +65,7 @@ def change_role(db: Session, user: User, role: Role, origin: Origin, actor: str)
     refuse_last_admin(db, user, "role")
     _refuse_oneself(user, actor, "role", _("Ask another administrator to change your own role."))
     before, user.role = user.role, role
+    end_logins(db, user.id, "role_changed")
     post(db, MailKind.ROLE_CHANGED, user, role=role.value, by=name_of(db, actor))
     changed = {"before": {"role": before}, "after": {"role": role.value}}
     note_change(db, Change.ROLE_CHANGED, actor=actor, subject=user.id, label=user.name, **changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +14,13 @@ from extranet.admin import finding, sheets
 from extranet.admin.blueprint import blueprint, for_admins
 from extranet.admin.finding import Found, Wanted
 from extranet.admin.operations import note_export
+from extranet.admin.sign_on_operations import the_provider
 from extranet.admin.words import ROLES, STATES
 from extranet.forms import clean
 from extranet.i18n import gettext as _
 from extranet.i18n import lazy
 from extranet.request import pages
-from extranet.request.access import form_on, sensitive
+from extranet.request.access import for_support, form_on, sensitive
 from extranet.request.current import current
 
 COLUMNS = {
@@ -29,6 +30,7 @@ COLUMNS = {
     "role": lazy("Role"),
     "state": lazy("State"),
     "factor": lazy("Second factor"),
+    "sign_on": lazy("Single sign-on"),
     "last": lazy("Last sign-in"),
     "created": lazy("Account since"),
 }
@@ -49,6 +51,7 @@ class Page:
 
 @blueprint.get("/people")
 @for_admins
+@for_support
 def people() -> str:
     """Show one page of people."""
     wanted, columns = wanted_of(request.args), _columns_of(request.args)
@@ -63,7 +66,7 @@ def people() -> str:
         page=page,
         states=states,
         total=sum(states.values()),
-        all_columns=COLUMNS,
+        all_columns=_offered(),
         roles=ROLES,
         state_names=STATES,
         link=_linker("admin.people", wanted, columns),
@@ -79,7 +82,9 @@ def export_people() -> Response:
     """Download whom the list shows, all pages of it."""
     wanted = wanted_of(request.args)
     found = finding.find_people(current.db, wanted)
-    answer = Response(sheets.write_sheet([_header(), *(_line(person) for person in found)]), mimetype="text/csv")
+    columns = _offered()
+    rows = [_header(columns), *(_line(person, columns) for person in found)]
+    answer = Response(sheets.write_sheet(rows), mimetype="text/csv")
     with current.aside() as db:
         note_export(db, len(found), everybody=wanted.is_everybody, origin=current.origin, actor=current.user.id)
     name = _("people of %(company)s", company=current.tenant.name)
@@ -97,6 +102,7 @@ def wanted_of(asked: MultiDict[str, str]) -> Wanted:
         state=_one_of(asked.get("state", ""), STATES),
         factor=_one_of(asked.get("factor", ""), YES_OR_NO),
         signed_in=_one_of(asked.get("signed_in", ""), YES_OR_NO),
+        sign_on=_one_of(asked.get("sign_on", ""), YES_OR_NO),
         sort=sort if sort in finding.SORTS else "name",
         descending=asked.get("order") == "desc",
     )
@@ -115,8 +121,14 @@ def _one_of(asked: str, known: Any) -> str:
 
 
 def _columns_of(asked: MultiDict[str, str]) -> list[str]:
-    chosen = [name for name in COLUMNS if name in asked.getlist("column")]
+    chosen = [name for name in _offered() if name in asked.getlist("column")]
     return chosen or list(_SHOWN_AT_FIRST)
+
+
+def _offered() -> dict[str, Any]:
+    """Return the columns there are: nobody is told of single sign-on where there is none."""
+    has_provider = the_provider(current.db) is not None
+    return {name: label for name, label in COLUMNS.items() if has_provider or name != "sign_on"}
 
 
 def _linker(endpoint: str, wanted: Wanted, columns: list[str]) -> Callable[..., str]:
@@ -130,6 +142,7 @@ def _linker(endpoint: str, wanted: Wanted, columns: list[str]) -> Callable[..., 
             "state": asked.state,
             "factor": asked.factor,
             "signed_in": asked.signed_in,
+            "sign_on": asked.sign_on,
             "sort": asked.sort if asked.sort != "name" else "",
             "order": "desc" if asked.descending else "",
             "column": columns if tuple(columns) != _SHOWN_AT_FIRST else [],
@@ -140,12 +153,13 @@ def _linker(endpoint: str, wanted: Wanted, columns: list[str]) -> Callable[..., 
     return link
 
 
-def _header() -> list[str]:
+def _header(columns: Container[str]) -> list[str]:
     first = [_("First name"), _("Last name"), _("Username"), _("E-mail"), _("Department"), _("Role"), _("State")]
-    return [*first, _("Second factor"), _("Last sign-in"), _("Account since")]
+    sign_on = [_("Single sign-on")] if "sign_on" in columns else []
+    return [*first, _("Second factor"), *sign_on, _("Last sign-in"), _("Account since")]
 
 
-def _line(person: Found) -> list[str]:
+def _line(person: Found, columns: Container[str]) -> list[str]:
     return [
         person.first_name,
         person.last_name,
@@ -155,6 +169,7 @@ def _line(person: Found) -> list[str]:
         str(ROLES.get(person.role, person.role)),
         str(STATES.get(person.state, person.state)),
         _("Yes") if person.has_second_factor else _("No"),
+        *([_("Yes") if person.is_linked else _("No")] if "sign_on" in columns else []),
         person.last_sign_in.strftime("%Y-%m-%d %H:%M UTC") if person.last_sign_in else "",
         person.created_at.strftime("%Y-%m-%d"),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import make_response, redirect, request, url_for
-from sqlalchemy import func, select
+from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from extranet.accounts import operations as accounts
@@ -14,17 +14,19 @@ from extranet.admin.finding import HAS_SECOND_FACTOR
 from extranet.admin.forms import AddressForm, RoleForm, UsernameForm
 from extranet.admin.words import ROLES, STATES
 from extranet.errors import Invalid
-from extranet.models import Login, Profile, Role, User
+from extranet.models import Profile, Role, User
 from extranet.request import pages
-from extranet.request.access import sensitive
+from extranet.request.access import for_support, sensitive
 from extranet.request.cookies import change_session
 from extranet.request.current import current
+from extranet.single_sign_on.shown import identities_of
 
 _Form = RoleForm | UsernameForm | AddressForm
 
 
 @blueprint.get("/people/<user_id>")
 @for_admins
+@for_support
 def person(user_id: str) -> Response:
     """Show one person."""
     return _page(operations.find_person(current.db, user_id))
@@ -151,7 +153,6 @@ def _question(user: User, refusal: str = "", status: int = 200) -> Response:
 
 def _page(user: User, form: _Form | None = None, *, refusal: str = "", status: int = 200) -> Response:
     db = current.db
-    last = db.execute(select(func.max(Login.started_at)).where(Login.user_id == user.id)).scalar_one()
     html = pages.render(
         "admin/person.html",
         person=user,
@@ -160,10 +161,11 @@ def _page(user: User, form: _Form | None = None, *, refusal: str = "", status: i
         username_form=form if isinstance(form, UsernameForm) else UsernameForm(username=user.username),
         address_form=form if isinstance(form, AddressForm) else AddressForm(email=user.email),
         refusal=refusal,
-        last_sign_in=last,
+        last_sign_in=user.last_sign_in_at,
         logins=len(active_logins(db, user.id)),
         browsers=len(known_browsers(db, user.id)),
         has_second_factor=bool(db.execute(select(HAS_SECOND_FACTOR).where(User.id == user.id)).scalar_one()),
+        identities=identities_of(db, user.id),
         invitation=operations.open_invitation(db, user),
         asked_reset=factor_resets.asked(db, user),
         approves_alone=factor_resets.approves_alone(db, user, current.user.id),

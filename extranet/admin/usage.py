@@ -19,6 +19,7 @@ from extranet.models import Company, Invitation, UserState, security_event_table
 from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from extranet.request import pages
+from extranet.request.access import for_support
 from extranet.request.current import current
 from extranet.security_log.events import Event
 
@@ -36,6 +37,7 @@ class SignIns:
 
 @blueprint.get("/usage")
 @for_admins
+@for_support
 def usage() -> str:
     """Show the figures."""
     states = count_states(current.db)

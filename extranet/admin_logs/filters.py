@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from extranet.i18n import gettext as _
 from extranet.models import User
+from extranet.security_log.origin import supporter
 
 DEFAULT_DAYS = 30
 _LONGEST = 254
@@ -27,6 +28,8 @@ class Filter:
     until: date
     zone: ZoneInfo
     person: User | None = None
+    # What the logs call somebody of the operator's support.
+    support: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -72,7 +75,9 @@ def filter_of(asked: Mapping[str, str], kinds: Iterable[str], zone: str, today: 
         found.errors["result"] = _("There is no such result.")
     if found.network and not _is_network(found.network):
         found.errors["address"] = _("Write an address or a network, for example 192.0.2.10 or 192.0.2.0/24.")
-    if typed["person"]:
+    if supporter(typed["person"]):
+        found.support = typed["person"]
+    elif typed["person"]:
         found.person = find_user(typed["person"])
         if found.person is None:
             found.errors["person"] = _("There is nobody of this name here.")

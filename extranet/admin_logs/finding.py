@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session
 
 from extranet.activity.operations import activity_journal
 from extranet.models import User, activity_table, security_event_table
+from extranet.retention.logs import reaches_back_to
 from extranet.security_log.events import Event
 from extranet.security_log.operations import journal
+from extranet.support.finding import names_of_support
 from tenants.journal import Entry, Journal
+from tenants.journal_tables import as_written
 
 MOST_OPENED = 5_000
 """How many entries are opened to find an address: a third of a second's work."""
@@ -71,6 +74,11 @@ class Log:
         counted = select(func.count()).select_from(self._table).where(*self._conditions(wanted))
         return self._db.execute(counted).scalar_one()
 
+    @property
+    def reaches_back_to(self) -> datetime | None:
+        """When its first entry was written; None when there is none."""
+        return reaches_back_to(self._db, self._table)
+
     def _search(self, wanted: Wanted, offset: int, limit: int) -> Found:
         rows = self._db.execute(self._newest(wanted).limit(MOST_OPENED).execution_options(yield_per=500))
         network = ipaddress.ip_network(wanted.network, strict=False)
@@ -115,8 +123,10 @@ def count_by_hour(db: Session, since: datetime) -> Sequence[Row[tuple[str, str, 
 
 def names_of(db: Session, ids: Iterable[str]) -> dict[str, str]:
     """Return how the people with these ids are called."""
-    people = select(User.id, User.first_name, User.last_name).where(User.id.in_(set(ids)))
-    return {row.id: f"{row.first_name} {row.last_name}" for row in db.execute(people)}
+    wanted = set(ids)
+    people = select(User.id, User.first_name, User.last_name).where(User.id.in_(wanted))
+    names = {row.id: f"{row.first_name} {row.last_name}" for row in db.execute(people)}
+    return names | names_of_support(db, wanted)
 
 
 def find_person(db: Session, name: str) -> User | None:
@@ -130,11 +140,6 @@ def some_usernames(db: Session, most: int) -> list[tuple[str, str]]:
     rows = db.execute(select(User.username, User.first_name, User.last_name).order_by(User.username).limit(most + 1))
     found = [(row.username, f"{row.first_name} {row.last_name}") for row in rows]
     return found if len(found) <= most else []
-
-
-def as_written(moment: datetime) -> str:
-    """Return a moment in UTC in the words in which entries say theirs: those sort as the moments do."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _is_in(entry: Entry, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

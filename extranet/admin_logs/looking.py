@@ -35,7 +35,7 @@ def asked_filter(kinds: Iterable[str]) -> Filter:
 
 def wanted_of(asked: Filter) -> Wanted:
     """Return a filter as the log understands it."""
-    person = asked.person.id if asked.person else ""
+    person = asked.person.id if asked.person else asked.support
     return Wanted(asked.begin, asked.end, person, asked.event, asked.result, asked.network)
 
 
@@ -46,7 +46,8 @@ def pager_of(count: int) -> paging.Pager:
 
 def unread_notice(section: str) -> Response | None:
     """Return the page that says what the logs are for, to whoever has not read it yet."""
-    if operations.has_read_notice(current.db, current.user.id):
+    # Support has read it before anybody let them in: it is what they were trained for.
+    if current.user.visit is not None or operations.has_read_notice(current.db, current.user.id):
         return None
     return make_response(pages.render("admin_logs/notice.html", section=section, next=_here()))
 
@@ -55,6 +56,9 @@ def missing_reason(asked: Filter, section: str) -> Response | None:
     """Return the page that asks for a reason before one person's entries are looked at; one's own need none."""
     person = asked.person
     if person is None or person.id == current.user.id:
+        return None
+    # The reason why support is here was given when it asked, and an administrator found it good.
+    if current.user.visit is not None:
         return None
     if operations.is_investigating(current.db, current.user.id, person.id):
         return None

@@ -10,7 +10,6 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from extranet.admin_logs.finding import as_written
 from extranet.errors import Invalid
 from extranet.i18n import gettext as _
 from extranet.models import User, security_event_table
@@ -18,6 +17,7 @@ from extranet.models.base import utc_now
 from extranet.security_log.events import Event
 from extranet.security_log.operations import journal, record
 from extranet.security_log.origin import EVERYBODY, Origin, printable
+from tenants.journal_tables import as_written
 from tenants.throttle import Limit, reserve
 
 _QUARTER = 15 * 60

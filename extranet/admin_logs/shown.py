@@ -11,6 +11,7 @@ from extranet.accounts.browsers import describe_browser
 from extranet.activity import words as activity_words
 from extranet.activity.operations import COMPANY, TENANT
 from extranet.admin.forms import FACTOR_POLICIES, LogoForm, LookForm, PolicyForm
+from extranet.admin.sign_on_forms import SignOnForm
 from extranet.admin.words import ROLES, STATES
 from extranet.i18n import LANGUAGES
 from extranet.i18n import gettext as _
@@ -18,7 +19,7 @@ from extranet.preferences import choices
 from extranet.preferences.forms import CompanyForm, DisplayForm, ProfileForm
 from extranet.preferences.versions import Change
 from extranet.security_log.events import Outcome
-from extranet.security_log.origin import EVERYBODY, NOBODY, OPERATOR
+from extranet.security_log.origin import EVERYBODY, NOBODY, OPERATOR, PROVIDER, supporter
 from extranet.security_log.words import sentence_of
 from tenants.journal import Entry
 
@@ -35,6 +36,7 @@ class ShownEvent:
     address: str
     browser: str
     reason: str
+    page: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ def show_event(entry: Entry, names: Mapping[str, str]) -> ShownEvent:
         entry.private.get("address", ""),
         describe_browser(entry.private.get("user_agent", "")),
         entry.private.get("reason", ""),
+        _page_of(entry),
     )
+
+
+def _page_of(entry: Entry) -> str:
+    # Of support alone each page is on record.
+    return str(entry.details.get("path", "")) if supporter(entry.actor) else ""
 
 
 def show_change(entry: Entry, names: Mapping[str, str]) -> ShownChange:
@@ -89,6 +97,7 @@ def call(person: str, names: Mapping[str, str]) -> str:
         OPERATOR: _("Operator of this service"),
         NOBODY: _("Somebody unknown"),
         EVERYBODY: _("Everybody"),
+        PROVIDER: _("The identity provider"),
         TENANT: _("This extranet"),
         COMPANY: _("The company"),
     }
@@ -125,7 +134,7 @@ def _value(value: Any, shown: Mapping[str, Any]) -> str:
 
 
 def _labels() -> dict[str, str]:
-    forms = (ProfileForm(), DisplayForm(), CompanyForm(), PolicyForm(), LookForm(), LogoForm())
+    forms = (ProfileForm(), DisplayForm(), CompanyForm(), PolicyForm(), LookForm(), LogoForm(), SignOnForm())
     labels = {field.name: str(field.label.text) for form in forms for field in form}
     return labels | {
         "username": _("Username"),
@@ -147,6 +156,15 @@ def _labels() -> dict[str, str]:
         "made_at": _("Made at"),
         "source": _("Copied from"),
         "key_version": _("Key"),
+        "removed_events": _("Entries removed from the security log"),
+        "removed_changes": _("Entries removed from the activity log"),
+        "kept_since": _("Logs kept since"),
+        "reason": _("Reason"),
+        "hours": _("Hours"),
+        "writes": _("May change things"),
+        "is_enabled": _("Switched on"),
+        "creates_people": _("Makes accounts for everybody it vouches for"),
+        "role_values": _("Roles"),
     }
 
 
@@ -168,6 +186,7 @@ def _shown() -> dict[str, Mapping[str, Any]]:
         "state": STATES | {"suspended": _("Suspended"), "closed": _("Closed")},
         "factor": {"app": _("Authenticator app"), "passkey": _("Passkey")},
         "second_factor": FACTOR_POLICIES,
+        "client_secret": {"stored": _("stored"), "changed": _("changed")},
         **dict.fromkeys(yes_or_no, said),
         **dict.fromkeys(visibilities, choices.VISIBILITIES),
     }

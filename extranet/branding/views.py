@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from extranet.errors import NotFound
 from extranet.models import Company
-from extranet.request.access import public
+from extranet.request.access import for_support, public
 from extranet.request.current import current
 
 blueprint = Blueprint("branding", __name__)
@@ -15,6 +15,7 @@ blueprint = Blueprint("branding", __name__)
 
 @blueprint.get("/logo")
 @public
+@for_support
 def logo() -> Response:
     """Serve the logo to anybody: it stands on the sign-in page. The address names no file, so no other can be asked."""
     name = current.db.execute(select(Company.logo)).scalar_one()

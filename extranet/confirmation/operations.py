@@ -77,6 +77,11 @@ def confirm_by_factor(db: Session, here: Here, proof: Proof) -> bytes:
     return secret
 
 
+def has_password(db: Session, user_id: str) -> bool:
+    """Tell whether somebody has a password to prove themselves with: not who came by way of an identity provider."""
+    return bool(_password_now(db, user_id))
+
+
 def _reserve(db: Session, here: Here, limits: Sequence[Limit]) -> None:
     """Count the attempt before it is made, and commit: no lock may be held while a password is verified."""
     now = int(time.time())

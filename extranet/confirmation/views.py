@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from extranet.accounts.entering import passkeys_work
 from extranet.confirmation.forms import ConfirmForm
-from extranet.confirmation.operations import confirm_by_factor, confirm_by_password
+from extranet.confirmation.operations import confirm_by_factor, confirm_by_password, has_password
 from extranet.errors import FactorRefused, Invalid, NoSlot, TooManyAttempts
 from extranet.factors.challenges import Binding, Ceremony
 from extranet.factors.forms import CodeForm, RecoveryForm
@@ -24,6 +24,7 @@ from extranet.request.cookies import start_session
 from extranet.request.current import current
 from extranet.request.paths import local_path
 from extranet.request.state import Kind
+from extranet.single_sign_on.provider import confirming_provider
 
 blueprint = Blueprint("confirmation", __name__)
 
@@ -123,6 +124,8 @@ def _page(form: BaseForm | None = None, status: int = 200) -> Response:
         recovery=form if isinstance(form, RecoveryForm) else RecoveryForm(),
         factors=factors_of(current.db, current.user.id),
         passkeys_work=passkeys_work(),
+        sign_on=confirming_provider(current.db, current.user.id),
+        has_password=has_password(current.db, current.user.id),
         next=_next(),
     )
     return make_response(page, status)

@@ -48,7 +48,6 @@ def sign_in_by_passkey(
 
 def _owner_of(db: Session, passkey: Passkey) -> User:
     user = db.get_one(User, passkey.user_id)
-    # Without a password while its owner has yet to choose another one, by a link: a stranger was in the account.
-    if user.state != UserState.ACTIVE or not user.password:
+    if user.state != UserState.ACTIVE or user.is_shut:
         raise FactorRefused("This account is not open.")
     return user

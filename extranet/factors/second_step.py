@@ -1,4 +1,7 @@
-"""The second step of signing in: a password that was right waits until a factor proves who typed it."""
+"""The second step of signing in: a password that was right waits until a factor proves who typed it.
+
+So does an identity provider's word, unless the company says that it asks for a second factor itself.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +45,18 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A password that was right and waits: the secret for the session cookie."""
+    """A first step that was right and waits: the secret for the session cookie."""
 
     secret: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Whose password was right, when they still have what they are asked for."""
+    """Whose first step was right, with what, when they still have what they are asked for."""
 
     id: str
     user: User
+    factors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ def is_needed(db: Session, user_id: str) -> bool:
     return bool(db.execute(select(or_(app, exists().where(Passkey.user_id == user_id)))).scalar_one())
 
 
-def begin(db: Session, user: User, origin: Origin) -> Pending:
-    """Let somebody whose password was right go on to the second step. It is no login, and recognises no browser."""
+def begin(db: Session, user: User, origin: Origin, factor: str = _PASSWORD) -> Pending:
+    """Let somebody whose first ``factor`` was right go on to the second. It is no login, and recognises no browser."""
     now = utc_now()
     # What is over is of no use to anybody; what happened is in the security log.
     db.execute(delete(PendingSignIn).where(PendingSignIn.expires_at <= now))
@@ -89,7 +93,7 @@ def begin(db: Session, user: User, origin: Origin) -> Pending:
             id=new_id(),
             secret_hash=hash_secret(secret),
             user_id=user.id,
-            factors=_PASSWORD,
+            factors=factor,
             created_at=now,
             expires_at=now + PENDING_LIFE,
         )
@@ -107,9 +111,9 @@ def find(db: Session, secret: bytes) -> Waiting:
     waiting = select(PendingSignIn).where(PendingSignIn.secret_hash == hash_secret(secret), alive)
     pending = db.scalars(waiting.execution_options(populate_existing=True)).one_or_none()
     user = db.get(User, pending.user_id, populate_existing=True) if pending else None
-    if pending is None or user is None or user.state != UserState.ACTIVE or not user.password:
+    if pending is None or user is None or user.state != UserState.ACTIVE or user.is_shut:
         raise SecondStepOver("Nobody waits under this secret.")
-    return Waiting(pending.id, user)
+    return Waiting(pending.id, user, tuple(pending.factors.split(",")))
 
 
 def take(db: Session, addresses: AddressLimits, secret: bytes, proof: Proof, visitor: Visitor) -> StartedLogin:
@@ -125,7 +129,7 @@ def take(db: Session, addresses: AddressLimits, secret: bytes, proof: Proof, vis
         raise
     _end(db, waiting.id)
     refund(db, *second_step_limits(db.info["keys"], user.id))
-    factors = (_PASSWORD, str(proof.way))
+    factors = (*waiting.factors, str(proof.way))
     started = start_login(db, waiting.user, visitor.device, visitor.origin, factors=factors)
     if proof.way is Way.RECOVERY:
         tell_recovery_used(db, waiting.user, visitor.origin)

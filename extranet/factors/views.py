@@ -19,6 +19,7 @@ from extranet.factors import passkeys, passwordless, recovery_codes, second_step
 from extranet.factors.challenges import Binding, Ceremony
 from extranet.factors.forms import CodeForm, RecoveryForm
 from extranet.factors.operations import factors_of
+from extranet.factors.policy import SIGN_ON
 from extranet.factors.second_step import Proof, Visitor, Way
 from extranet.i18n import gettext as _
 from extranet.request import pages
@@ -139,6 +140,7 @@ def _page(form: CodeForm | RecoveryForm | None = None, status: int = 200, retry_
     page = pages.render(
         "factors/second_step.html",
         person=waiting.user,
+        by_sign_on=SIGN_ON in waiting.factors,
         factors=factors_of(current.db, waiting.user.id),
         form=form or CodeForm(),
         code=form if isinstance(form, CodeForm) else CodeForm(),

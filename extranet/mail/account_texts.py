@@ -125,7 +125,10 @@ def role_changed(cause: Cause) -> Words:
     role = cause.text("role")
     return Words(
         _("Your role has changed"),
-        (_("%(name)s has changed your role at %(company)s.", name=cause.by, company=cause.company),),
+        (
+            _("%(name)s has changed your role at %(company)s.", name=cause.by, company=cause.company),
+            _("Wherever you were signed in, you are asked to sign in again."),
+        ),
         facts=((_("Your role now"), roles.get(role, role)),),
     )
 

@@ -15,6 +15,7 @@ class MailKind(StrEnum):
     RESET_BY_ADMIN = "reset_by_admin"  # link, until, by
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - when, browser, seen_from, stranger_link
     NEW_BROWSER = "new_browser"  # when, browser, seen_from, stranger_link
+    MANY_NEW_BROWSERS = "many_new_browsers"  # when, browser, seen_from, stranger_link: the last of a day
     BROWSER_REUSED = "browser_reused"  # when, browser, seen_from, stranger_link
     STRANGER_REPORTED = "stranger_reported"  # to administrators: person (name), when
     CONFIRM_EMAIL = "confirm_email"  # to the new address: link, until
@@ -25,6 +26,12 @@ class MailKind(StrEnum):
     FACTORS_RESET = "factors_reset"  # by, when
     RECOVERY_CODES_MADE = "recovery_codes_made"  # when, stranger_link
     RECOVERY_CODE_USED = "recovery_code_used"  # when, left (count), browser, seen_from, stranger_link
+    IDENTITY_LINKED = "identity_linked"  # provider, account (both names), when, browser, seen_from, stranger_link
+    IDENTITY_UNLINKED = "identity_unlinked"  # provider (name), by ("" or left out: themselves), when, browser
     ACCOUNT_LOCKED = "account_locked"  # when: many failed attempts from unknown browsers
     ACCOUNT_DISABLED = "account_disabled"  # by
     ROLE_CHANGED = "role_changed"  # role, by
+    SUPPORT_ASKED = "support_asked"  # to administrators, as the next three: staff (name), reason, hours, writes, link
+    SUPPORT_GRANTED = "support_granted"  # staff, by, until, writes, link
+    SUPPORT_ENTERED = "support_entered"  # staff, when, until, writes, link
+    SUPPORT_ENDED = "support_ended"  # staff, when, link

@@ -28,6 +28,23 @@ def new_browser(cause: Cause) -> Words:
     )
 
 
+def many_new_browsers(cause: Cause) -> Words:
+    """Say that there were so many new browsers in a day that no more of them are told of."""
+    return Words(
+        _("Signed in with many new browsers"),
+        (
+            _(
+                "Your account at %(company)s was opened with more than ten browsers in one day that were never seen.",
+                company=cause.company,
+            ),
+            _("You get no more mails about new browsers today. Your sign-in history lists them all."),
+        ),
+        facts=cause.where,
+        may_be_off=True,
+        guarded=True,
+    )
+
+
 def browser_reused(cause: Cause) -> Words:
     """Say that what a browser is known by was used a second time, as after it was copied."""
     return Words(
@@ -122,6 +139,40 @@ def recovery_code_used(cause: Cause) -> Words:
             _("Your account at %(company)s was opened with a recovery code.", company=cause.company),
             ngettext("You have %(count)s code left.", "You have %(count)s codes left.", left),
         ),
+        facts=cause.where,
+        guarded=True,
+    )
+
+
+def identity_linked(cause: Cause) -> Words:
+    """Say that an account can be opened by way of the company's identity provider."""
+    provider = cause.text("provider")
+    return Words(
+        _("You can now sign in with %(provider)s", provider=provider),
+        (
+            _(
+                "Your account at %(company)s has been connected to an account at %(provider)s. Whoever signs in there "
+                "as the following person comes in here as you.",
+                company=cause.company,
+                provider=provider,
+            ),
+            _("You can undo this at any time: Preferences, Security."),
+        ),
+        facts=((provider, cause.text("account")), *cause.where),
+        guarded=True,
+    )
+
+
+def identity_unlinked(cause: Cause) -> Words:
+    """Say that an account can no longer be opened that way, and who saw to it."""
+    told = {"provider": cause.text("provider"), "company": cause.company}
+    if cause.text("by"):
+        said = _("%(name)s has disconnected your account at %(company)s from %(provider)s.", name=cause.by, **told)
+    else:
+        said = _("Your account at %(company)s has been disconnected from %(provider)s.", **told)
+    return Words(
+        _("You can no longer sign in with %(provider)s", provider=told["provider"]),
+        (said, _("Your other ways of signing in stay as they are.")),
         facts=cause.where,
         guarded=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from extranet.i18n import gettext as _
-from extranet.mail import account_texts, safety_texts
+from extranet.mail import account_texts, safety_texts, support_texts
 from extranet.mail.kinds import MailKind
 from extranet.mail.words import Cause, Words
 
@@ -38,6 +38,7 @@ _TEXTS: dict[MailKind, tuple[str, Callable[[Cause], Words]]] = {
     MailKind.RESET_BY_ADMIN: ("link until by", account_texts.reset_by_admin),
     MailKind.PASSWORD_CHANGED: (_SEEN, safety_texts.password_changed),
     MailKind.NEW_BROWSER: (_SEEN, safety_texts.new_browser),
+    MailKind.MANY_NEW_BROWSERS: (_SEEN, safety_texts.many_new_browsers),
     MailKind.BROWSER_REUSED: (_SEEN, safety_texts.browser_reused),
     MailKind.STRANGER_REPORTED: ("person when", safety_texts.stranger_reported),
     MailKind.CONFIRM_EMAIL: ("link until", account_texts.confirm_email),
@@ -48,7 +49,13 @@ _TEXTS: dict[MailKind, tuple[str, Callable[[Cause], Words]]] = {
     MailKind.FACTORS_RESET: (f"by {_SEEN}", safety_texts.factors_reset),
     MailKind.RECOVERY_CODES_MADE: (_SEEN, safety_texts.recovery_codes_made),
     MailKind.RECOVERY_CODE_USED: (f"left {_SEEN}", safety_texts.recovery_code_used),
+    MailKind.IDENTITY_LINKED: (f"provider account {_SEEN}", safety_texts.identity_linked),
+    MailKind.IDENTITY_UNLINKED: (f"provider by {_SEEN}", safety_texts.identity_unlinked),
     MailKind.ACCOUNT_LOCKED: ("when browser seen_from", safety_texts.account_locked),
     MailKind.ACCOUNT_DISABLED: ("by", account_texts.account_disabled),
     MailKind.ROLE_CHANGED: ("role by", account_texts.role_changed),
+    MailKind.SUPPORT_ASKED: ("staff reason hours writes link", support_texts.asked),
+    MailKind.SUPPORT_GRANTED: ("staff by until writes link", support_texts.granted),
+    MailKind.SUPPORT_ENTERED: ("staff when until writes link", support_texts.entered),
+    MailKind.SUPPORT_ENDED: ("staff when link", support_texts.ended),
 }

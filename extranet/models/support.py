@@ -37,14 +37,14 @@ class SupportGrant(Base):
 
 
 class SupportVisit(Base):
-    """One browser of the staff's, let in by a one-time link. The row holds only the SHA-256 of its secret."""
+    """One browser of the staff's, let in by a one-time link. The row holds no secret, only what one is known by."""
 
     __tablename__ = "support_visit"
     __table_args__ = ({"info": OF_ONE_TENANT},)
 
     id: Mapped[str] = mapped_column(String(ID_LENGTH), primary_key=True, default=new_id, info=TECHNICAL)
     grant_id: Mapped[str] = mapped_column(ForeignKey("support_grant.id"), index=True, info=TECHNICAL)
-    # Of the link's token until it is opened (``started_at``), of the session cookie's secret from then on.
+    # The MAC of the link's token until it is opened (``started_at``), the hash of the cookie's secret from then on.
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info=TECHNICAL)
     made_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, info=TECHNICAL)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=TECHNICAL)

@@ -85,6 +85,14 @@ class User(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, info=TECHNICAL)
 
     @property
+    def is_shut(self) -> bool:
+        """Whether a stranger was in the account: nobody comes in, whatever they prove, before a link set a password.
+
+        Whoever never had a password is not shut out for that: they come by way of the company's identity provider.
+        """
+        return self.must_change_password and not self.password
+
+    @property
     def name(self) -> str:
         """First and last name."""
         return f"{self.first_name} {self.last_name}"

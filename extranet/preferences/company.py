@@ -16,14 +16,16 @@ from extranet.preferences.blueprint import blueprint
 from extranet.preferences.forms import CompanyForm
 from extranet.preferences.versions import Version, unpack
 from extranet.request import pages
-from extranet.request.access import requires
+from extranet.request.access import for_support, requires
 from extranet.request.cookies import change_session
 from extranet.request.current import current
+from extranet.support.finding import names_of_support
 
 _SHOWN_VERSIONS = 20
 
 
 @blueprint.get("/company")
+@for_support
 def company() -> Response:
     """Show the registration."""
     return _page(CompanyForm.of(_stored()))
@@ -31,6 +33,7 @@ def company() -> Response:
 
 @blueprint.post("/company")
 @requires(Role.ADMIN)
+@for_support
 def change_company() -> Response:
     """Save the registration."""
     form = CompanyForm(request.form)
@@ -49,17 +52,27 @@ def _stored() -> dict[str, Any]:
 
 
 def _page(form: CompanyForm, status: int = 200) -> Response:
-    html = pages.render("preferences/company.html", form=form, can_edit=current.user.is_admin, versions=_versions(form))
+    html = pages.render("preferences/company.html", form=form, can_edit=_can_edit(), versions=_versions(form))
     return make_response(html, status)
 
 
+def _can_edit() -> bool:
+    return current.user.is_admin and current.user.may_change
+
+
 def _versions(form: CompanyForm) -> list[Version]:
-    rows = select(CompanyVersion, User.first_name, User.last_name).join(User, User.id == CompanyVersion.changed_by)
+    with_names = select(CompanyVersion, User.first_name, User.last_name)
+    # Whoever of support changed it has no account here.
+    with_names = with_names.outerjoin(User, User.id == CompanyVersion.changed_by)
+    rows = current.db.execute(with_names.order_by(CompanyVersion.at.desc()).limit(_SHOWN_VERSIONS)).all()
+    support = names_of_support(current.db, [row[0].changed_by for row in rows])
     labels = {field.name: field.label.text for field in form} | {"welcome": _("Welcome text")}
     shown = {"sector": choices.SECTORS, "country": choices.countries()}
     return [
-        Version(version.at, f"{first_name} {last_name}", unpack(version.changes, labels, shown))
-        for version, first_name, last_name in current.db.execute(
-            rows.order_by(CompanyVersion.at.desc()).limit(_SHOWN_VERSIONS)
+        Version(
+            version.at,
+            f"{first_name} {last_name}" if first_name is not None else support.get(version.changed_by, ""),
+            unpack(version.changes, labels, shown),
         )
+        for version, first_name, last_name in rows
     ]

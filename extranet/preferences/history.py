@@ -24,7 +24,7 @@ from extranet.request.current import current
 from extranet.request.events import note
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import count_about, read_about
-from extranet.security_log.origin import NOBODY, OPERATOR
+from extranet.security_log.origin import NOBODY, OPERATOR, PROVIDER
 from extranet.security_log.words import sentence_of
 from tenants.journal import Entry
 
@@ -75,7 +75,7 @@ def history_csv() -> Response:
 
 def _shown(entry: Entry) -> ShownEvent:
     # From where a colleague did something is theirs.
-    is_a_colleagues = entry.actor not in {current.user.id, NOBODY, OPERATOR}
+    is_a_colleagues = entry.actor not in {current.user.id, NOBODY, OPERATOR, PROVIDER}
     return ShownEvent(
         entry.at,
         sentence_of(entry, current.user.id),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from flask import make_response
 from werkzeug.wrappers import Response
 
+from extranet.confirmation.operations import has_password
 from extranet.factors import recovery_codes
 from extranet.factors.operations import MOST_PASSKEYS, factors_of
 from extranet.preferences.forms import PasswordForm
 from extranet.request import pages
 from extranet.request.current import current
+from extranet.single_sign_on.shown import sign_on_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +40,7 @@ def security_page(
         few=recovery_codes.FEW,
         most_passkeys=MOST_PASSKEYS,
         refused_names=refused_names or {},
+        has_password=has_password(current.db, current.user.id),
+        sign_on=sign_on_of(current.db, current.user.id),
     )
     return make_response(page, status)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from flask import redirect, url_for
 from werkzeug.wrappers import Response
 
-from extranet.preferences import company, display, email, factors, history, notices, profile, security, sessions
+from extranet.preferences import (
+    company,
+    display,
+    email,
+    factors,
+    history,
+    notices,
+    profile,
+    security,
+    sessions,
+    sign_on,
+)
 from extranet.preferences.blueprint import blueprint
 
 __all__ = [
@@ -19,6 +30,7 @@ __all__ = [
     "profile",
     "security",
     "sessions",
+    "sign_on",
 ]
 
 

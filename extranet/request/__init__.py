@@ -5,8 +5,8 @@
 3  body      size limits, before a byte of a form is read
 4  cookies   the sealed cookie is opened with *this* tenant's key, or the visitor is anonymous
 5  csrf      unsafe methods must prove they come from this host, before the login is believed
-6  login     cookie -> login row in *this* tenant's database -> current.user
-7  access    closed unless the view is marked @public; roles
+6  login     cookie -> login row in *this* tenant's database -> current.user; for the operator's support, a visit
+7  access    closed unless the view is marked @public; roles; to support, unless it is marked @for_support
 
 Afterwards, whatever happened: commit (or roll back), cookies, headers, one log line. Errors are mapped in one place.
 """

@@ -12,7 +12,7 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from extranet.models import Role
-from extranet.request import obligations
+from extranet.request import obligations, visit
 from extranet.request.current import current
 from extranet.request.paths import asked_path, path_of, referring_path
 
@@ -56,6 +56,15 @@ def sensitive(view: View) -> View:
     return view
 
 
+def for_support(view: View) -> View:
+    """Open a view to the operator's support while a grant stands; a form, only under one that lets it change things.
+
+    Never a sensitive one. Each is listed in a test.
+    """
+    view.is_for_support = True  # type: ignore[attr-defined]
+    return view
+
+
 def form_on(endpoint: str) -> Callable[[View], View]:
     """Name the page that leads to a sensitive view. Without it: the page at hand, or the one the browser names."""
 
@@ -73,6 +82,8 @@ def check() -> Response | None:
     if request.routing_exception is not None:
         return None
     view = _view_of(request)
+    if current.is_signed_in and current.user.visit is not None:
+        visit.check(view)
     if getattr(view, "is_public", False):
         return None
     if not current.is_signed_in:

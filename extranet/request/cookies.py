@@ -1,10 +1,11 @@
-"""Step 4: the two cookies, and no others.
+"""Step 4: the three cookies, and no others.
 
 ``__Host-session``  sealed, no Max-Age: an anonymous visitor's holds a CSRF secret, a signed-in one's also the login's
                     and either one's the token of a one-time link, once that was opened in this browser
 ``__Host-device``   sealed random id, at most 100 days; recognises a browser, never signs anyone in
+``__Host-sign-on``  sealed, ten minutes: one try at signing in at the company's identity provider, until it is answered
 
-Both are sealed with the tenant's key, bound to their name and the tenant's epoch. One that does not open is
+All are sealed with the tenant's key, bound to their name and the tenant's epoch. One that does not open is
 noted and ignored: the visitor is anonymous.
 """
 
@@ -26,10 +27,12 @@ from tenants.errors import BadSeal
 
 SESSION_COOKIE = "__Host-session"
 DEVICE_COOKIE = "__Host-device"
+SIGN_ON_COOKIE = "__Host-sign-on"
 
 _LONGEST_COOKIE = 3800
 _LONGEST_MAX_AGE = 100 * 24 * 3600
 _SESSION_SECONDS = 12 * 3600
+_ATTEMPT_SECONDS = 600
 
 # kind, notice, expiry, CSRF secret, carried secret; and when a one-time link was opened, its token
 _SESSION = struct.Struct(">BBI16s32s")
@@ -44,7 +47,7 @@ class BadCookie(Exception):
 
 
 def read() -> None:
-    """Open both cookies."""
+    """Open the two cookies that every request is about."""
     state = current.state
     if state.tenant is None:
         return
@@ -77,7 +80,7 @@ def carry_link(token: bytes) -> None:
 def forget_changes() -> None:
     """Go back to what the browser sent: the answer is an error, and what the view was about to say is not true."""
     state = current.state
-    state.cookie, state.cookie_changed, state.new_device = state.cookie_read, False, b""
+    state.cookie, state.cookie_changed, state.new_device, state.attempt = state.cookie_read, False, b"", None
 
 
 def keep_session() -> None:
@@ -91,6 +94,16 @@ def remember_device(device: bytes) -> None:
     current.state.new_device = device
 
 
+def carry_attempt(attempt: bytes) -> None:
+    """Let the browser carry a try at signing in elsewhere, until it comes back; b"" takes it away."""
+    current.state.attempt = attempt
+
+
+def carried_attempt() -> bytes:
+    """Return the try that this browser carries; b"" for none."""
+    return _open(request.environ.get("HTTP_COOKIE", ""), SIGN_ON_COOKIE)
+
+
 def write(response: Response) -> Response:
     """Send the cookies that changed."""
     state = current.state
@@ -99,6 +112,9 @@ def write(response: Response) -> Response:
     if state.new_device:
         plain = _DEVICE.pack(int(time.time()) + _LONGEST_MAX_AGE, state.new_device)
         _set(response, DEVICE_COOKIE, _seal(DEVICE_COOKIE, plain), max_age=_LONGEST_MAX_AGE)
+    if state.attempt is not None:
+        sealed = _seal(SIGN_ON_COOKIE, state.attempt) if state.attempt else ""
+        _set(response, SIGN_ON_COOKIE, sealed, max_age=_ATTEMPT_SECONDS if sealed else 0)
     return response
 
 

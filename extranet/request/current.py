@@ -68,6 +68,23 @@ class _Current:
         return state.db
 
     @contextmanager
+    def reading(self) -> Iterator[TenantSession]:
+        """Yield a ``db`` to read what every page needs to know, without waiting for those who write.
+
+        A request that will write later has not begun to by this, and need not if it is refused before.
+        """
+        if self.state.db is not None or not self.state.writes:
+            yield self.db
+            return
+        with self.platform.tenancy.open_db(self.tenant, writing=False) as db:
+            yield db
+
+    def write_nothing(self) -> None:
+        """Only read from now on: this request is refused before it has changed anything."""
+        if self.state.db is None:
+            self.state.writes = False
+
+    @contextmanager
     def aside(self) -> Iterator[TenantSession]:
         """Yield a ``db`` for writing that is committed at the end, whatever becomes of the view's own work.
 

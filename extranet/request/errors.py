@@ -92,6 +92,12 @@ _FORBIDDEN = Page(
     lazy("Your role does not include this page."),
     lazy("Ask an administrator of your company if you need it."),
 )
+_NOT_FOR_SUPPORT = Page(
+    403,
+    lazy("Closed to support"),
+    lazy("Support may not open this page, and nothing was changed. The attempt is in the company’s log."),  # noqa: RUF001
+    lazy("Ask an administrator of the company to do it."),
+)
 _TOO_LARGE = Page(
     413, lazy("Too large"), lazy("What you sent is larger than this page accepts."), lazy("Go back and send less.")
 )
@@ -122,6 +128,7 @@ _TENANCY: tuple[tuple[type[Exception], Page], ...] = (
     (refused.NotFound, _NOT_FOUND),
     (tenancy.NoSuchFile, _NOT_FOUND),
     (refused.NotAllowed, _FORBIDDEN),
+    (refused.NotForSupport, _NOT_FOR_SUPPORT),
     (refused.NoSlot, _BUSY),
     (refused.TooManyAttempts, _TOO_MANY),
     (CookieMissing, _NO_COOKIE),

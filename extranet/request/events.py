@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from extranet.accounts.limits import network_of, reserve_all
 from extranet.request.current import current
@@ -30,3 +33,13 @@ def note(event: Event, *, details: dict[str, Any], outcome: Outcome = Outcome.RE
     with current.aside() as db:
         if reserve_all(db, limits, int(time.time())) == 0:
             record(db, event, current.origin, actor=actor, outcome=outcome, details=details)
+
+
+def write_beside(change: Callable[[Session], object]) -> None:
+    """Change something beside the view's own work, in a transaction that its failure does not undo."""
+    if current.state.writes:
+        change(current.db)
+        current.db.commit()
+        return
+    with current.aside() as db:
+        change(db)

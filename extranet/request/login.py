@@ -7,38 +7,46 @@ and its reading of X-Forwarded-For are never run, for they know no tenants.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from flask import Flask, request
 from flask_login import AnonymousUserMixin, LoginManager
 from flask_login.utils import _user_context_processor
-from sqlalchemy import bindparam, exists, literal_column, or_, select, update
+from sqlalchemy import bindparam, exists, func, literal_column, or_, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from extranet.accounts.browsers import describe_browser
 from extranet.accounts.limits import noted_limits, reserve_all
 from extranet.i18n import best_language, use_language
-from extranet.models import Company, Login, Passkey, Totp, User, UserState
-from extranet.models.base import utc_now
+from extranet.models import Company, Login, Passkey, SupportGrant, Totp, User, UserState
+from extranet.models.base import UtcDateTime, utc_now
 from extranet.models.login import hash_secret
-from extranet.request import cookies, pages
+from extranet.request import cookies, pages, visit
 from extranet.request.cookies import start_session
 from extranet.request.current import current
+from extranet.request.events import write_beside
 from extranet.request.state import Kind, State
 from extranet.request.user import USER_COLUMNS, SignedIn
 from extranet.security_log.events import Event
 from extranet.security_log.operations import record
 from extranet.security_log.origin import printable
+from tenants.errors import TenantUnavailable
 
 # Writing "last seen" with each request would make every page a write.
 _LAST_SEEN_EVERY = timedelta(seconds=60)
 
-_login, _user, _company = Login.__table__.c, User.__table__.c, Company.__table__.c
+_login, _user, _company, _grant = Login.__table__.c, User.__table__.c, Company.__table__.c, SupportGrant.__table__.c
 
 _has_app = exists().where(Totp.user_id == _user.id, Totp.confirmed_at.is_not(None))
 _has_passkey = exists().where(Passkey.user_id == _user.id)
+_support_until = (
+    select(func.max(_grant.expires_at))
+    .where(_grant.expires_at > bindparam("now", type_=UtcDateTime()), _grant.ended_at.is_(None))
+    .scalar_subquery()
+)
 
 # Plain columns in one query: building two mapped objects costs three times as much.
 _FIND = (
@@ -59,6 +67,7 @@ _FIND = (
         _company.second_factor_from,
         _company.accent_hue,
         _company.logo,
+        _support_until,
     )
     .select_from(
         Login.__table__.join(User.__table__, _login.user_id == _user.id).join(Company.__table__, literal_column("1=1"))
@@ -88,37 +97,53 @@ def find() -> None:
         return
     if current.cookie.kind is Kind.LOGIN:
         _find_user(state)
+    elif current.cookie.kind is Kind.SUPPORT:
+        visit.find(state)
+        if state.user is None:
+            start_session(Kind.ANONYMOUS, notice=pages.VISIT_OVER)
     if state.user is None:
         use_language(best_language(request.accept_languages.values(), pages.company_look().language))
 
 
 def recognise() -> bool:
-    """Find out who is asking when an earlier step has refused the request; say whether somebody is signed in."""
+    """Find out who is asking when an earlier step has refused the request; say whether somebody is signed in.
+
+    Not so support: what it may open is asked in a step that has not come.
+    """
     cookies.read()
     find()
-    return current.is_signed_in
+    return current.is_signed_in and current.user.visit is None
 
 
 def _find_user(state: State) -> None:
-    row = current.db.execute(_FIND, {"secret_hash": hash_secret(current.cookie.secret)}).one_or_none()
+    now = utc_now()
+    row = current.db.execute(_FIND, {"secret_hash": hash_secret(current.cookie.secret), "now": now}).one_or_none()
     if row is None:
         start_session(Kind.ANONYMOUS)
         return
     found = SignedIn(*row)
-    now = utc_now()
     if found.expires_at <= now or found.last_seen_at + timedelta(minutes=found.idle_minutes) <= now:
-        _write(lambda db: _expire(db, found))
+        write_beside(lambda db: _expire(db, found))
         start_session(Kind.ANONYMOUS)
         return
     agent = printable(current.client.user_agent)
     if agent != found.user_agent and describe_browser(agent) != describe_browser(found.user_agent):
         found = replace(found, proved_at=None, user_agent=agent)
-        _write(lambda db: _doubt(db, found))
+        write_beside(lambda db: _doubt(db, found))
     state.user = found
     state.accent, state.logo = found.accent_hue, found.logo
     use_language(found.language)
     if now - found.last_seen_at > _LAST_SEEN_EVERY:
-        _write(lambda db: db.execute(update(Login).where(Login.id == found.login_id).values(last_seen_at=now)))
+        _note_seen(found, now)
+
+
+def _note_seen(found: SignedIn, now: datetime) -> None:
+    """Write that this login is in use, unless the database takes no writes: then a page is worth more than the note."""
+    seen = update(Login).where(Login.id == found.login_id).values(last_seen_at=now)
+    # One of the next pages writes it.
+    refused = () if current.state.writes else (DBAPIError, TenantUnavailable)
+    with suppress(*refused):
+        write_beside(lambda db: db.execute(seen))
 
 
 def _expire(db: Session, found: SignedIn) -> None:
@@ -138,13 +163,3 @@ def _doubt(db: Session, found: SignedIn) -> None:
     if reserve_all(db, noted_limits(db.info["keys"], f"moved/{found.id}"), int(time.time())) == 0:
         origin = replace(current.origin, browser_ref=found.browser_id, login_ref=found.login_id)
         record(db, Event.LOGIN_MOVED, origin, actor=found.id, details={"login": found.login_id})
-
-
-def _write(change: Any) -> None:
-    """Change something beside the view's own work, in a transaction that its failure does not undo."""
-    if current.state.writes:
-        change(current.db)
-        current.db.commit()
-        return
-    with current.aside() as db:
-        change(db)

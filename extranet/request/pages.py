@@ -74,11 +74,26 @@ NOTICES = {
     35: lazy("Your e-mail address stays as it is."),
     40: lazy("It is you. For ten minutes you will not be asked again."),
     70: lazy("Noted. The logs are open to you now."),
+    110: lazy("The visit is over. For another one, ask for another link."),
+    111: lazy("You have left."),
+    112: lazy("Access has been granted."),
+    113: lazy("The request has been declined."),
+    114: lazy("Support no longer has access."),
+    90: lazy("Your account is linked. Your other sessions have been signed out."),
+    100: lazy("Single sign-on is on."),
+    101: lazy("Single sign-on is off. Links and sessions stay as they are."),
+    102: lazy("Saved. Single sign-on is off until somebody turns it on with the new issuer."),
+    103: lazy("Single sign-on has been removed, and all links with it."),
+    104: lazy("The account is no longer linked. All sessions of it have been signed out."),
+    105: lazy("Your account is no longer linked. Your other sessions have been signed out."),
 }
 LOG_NOTICE_READ = 70
+VISIT_OVER, VISIT_LEFT, SUPPORT_GRANTED, SUPPORT_DECLINED, SUPPORT_REVOKED = 110, 111, 112, 113, 114
+SIGN_ON_ON, SIGN_ON_OFF, SIGN_ON_NOW_OFF, SIGN_ON_REMOVED, PERSON_UNLINKED, UNLINKED = 100, 101, 102, 103, 104, 105
 SAVED, PICTURE_CHANGED, PICTURE_REMOVED, PASSWORD_CHANGED, PASSWORD_SET = 1, 2, 3, 4, 5
 PASSWORD_RESET, SHUT_OUT, SHUT_OUT_FOR_GOOD, EMAIL_CONFIRMED, EMAIL_ASKED, EMAIL_KEPT = 30, 31, 32, 33, 34, 35
 CONFIRMED = 40
+LINKED = 90
 SIGN_IN_TOO_LATE, APP_ADDED, PASSKEY_ADDED, PASSKEY_RENAMED, PASSKEY_REMOVED, APP_REMOVED = 20, 21, 22, 23, 24, 25
 RECOVERY_CODE_USED, RECOVERY_CODES_FEW = 26, 27
 LOGIN_ENDED, LOGINS_ENDED, BROWSER_RENAMED, BROWSER_FORGOTTEN, SIGNED_OUT, STRANGER_REPORTED = 6, 7, 8, 9, 10, 11
@@ -120,7 +135,8 @@ def render(template: str, **values: Any) -> str:
 
 def company_look() -> Look:
     """Return the tenant's accent and default language."""
-    row = current.db.execute(_LOOK).one()
+    with current.reading() as db:
+        row = db.execute(_LOOK).one()
     state = current.state
     state.accent, state.logo, state.welcome = row.accent_hue, row.logo, row.welcome
     return Look(row.accent_hue, row.language)

@@ -32,11 +32,14 @@ class Kind(IntEnum):
     LOGIN = 2
     INVITATION = 3
     PENDING = 4
+    SUPPORT = 5
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCookie:
-    """The opened session cookie. ``secret`` is that of a login or a pending sign-in, an invitation's token, or zeros.
+    """The opened session cookie.
+
+    ``secret`` is that of a login, a pending sign-in or a visit of support, an invitation's token, or zeros.
 
     ``link`` is the token of a one-time link that was opened in this browser, by somebody signed in or not.
     """
@@ -66,6 +69,7 @@ class State:
     cookie_changed: bool = False
     device: bytes = b""
     new_device: bytes = b""
+    attempt: bytes | None = None
     user: SignedIn | None = None
     accent: int | None = None
     logo: str = ""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from flask_login import UserMixin
 
-from extranet.factors.policy import is_asked, is_due
+from extranet.factors.policy import has_proved_second, is_asked, is_due
 from extranet.models import Role
 from extranet.models.base import utc_now
 
@@ -36,8 +36,20 @@ USER_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Visit:
+    """What somebody of the operator's support was granted who is here now."""
+
+    writes: bool
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn(UserMixin):  # type: ignore[misc]
-    """The signed-in person and the login they came with."""
+    """The signed-in person and the login they came with.
+
+    ``support_until``: how long support has access, when it has. ``visit`` is set for who is of support themselves: they
+    have no account, and ``login_id`` is that of the visit.
+    """
 
     id: str
     username: str
@@ -68,11 +80,13 @@ class SignedIn(UserMixin):  # type: ignore[misc]
     second_factor_from: datetime | None
     accent_hue: int
     logo: str
+    support_until: datetime | None
+    visit: Visit | None = None
 
     @property
     def name(self) -> str:
         """First and last name."""
-        return f"{self.first_name} {self.last_name}"
+        return f"{self.first_name} {self.last_name}".strip()
 
     @property
     def initials(self) -> str:
@@ -92,12 +106,21 @@ class SignedIn(UserMixin):  # type: ignore[misc]
     @property
     def factor_is_asked(self) -> bool:
         """Whether their company asks them, now or soon, for a second factor that they have not."""
-        return not self.has_factor and is_asked(self.role, self.second_factor, self.second_factor_from)
+        return not self._has_second and is_asked(self.role, self.second_factor, self.second_factor_from)
 
     @property
     def factor_is_due(self) -> bool:
         """Whether they have to set one up before anything else."""
-        return not self.has_factor and is_due(self.role, self.second_factor, self.second_factor_from)
+        return not self._has_second and is_due(self.role, self.second_factor, self.second_factor_from)
+
+    @property
+    def _has_second(self) -> bool:
+        return self.has_factor or has_proved_second(self.factors)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether they may do more than read, as far as their role goes: support only where that was granted."""
+        return self.visit is None or self.visit.writes
 
     @property
     def is_admin(self) -> bool:

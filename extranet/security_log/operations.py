@@ -59,7 +59,13 @@ def record(
 
 
 # Somebody looked at entries about everyone: that concerns everyone.
-_ABOUT_EVERYONE = (Event.LOG_VIEWED, Event.LOG_EXPORTED, Event.ALL_SIGNED_OUT, Event.RESTORED)
+_ABOUT_EVERYONE = (
+    Event.LOG_VIEWED,
+    Event.LOG_EXPORTED,
+    Event.ALL_SIGNED_OUT,
+    Event.RESTORED,
+    Event.SUPPORT_ENTERED,
+)
 
 # Unless it was at those about one person.
 _ABOUT_SOME = (Event.LOG_VIEWED, Event.LOG_EXPORTED)

@@ -10,6 +10,20 @@ _LONGEST_USER_AGENT = 400
 OPERATOR = "operator"
 NOBODY = "anonymous"
 EVERYBODY = "everybody"
+PROVIDER = "identity-provider"
+"""Who acts when the company's identity provider says what somebody's role is."""
+
+_SUPPORT = "support:"
+
+
+def support_actor(staff: str) -> str:
+    """Return what both logs call somebody of the operator's staff who was let in: no user's id looks like it."""
+    return f"{_SUPPORT}{staff}"
+
+
+def supporter(actor: str) -> str:
+    """Return the name, among the operator's staff, of who did something; "" for anybody else."""
+    return actor.removeprefix(_SUPPORT) if actor.startswith(_SUPPORT) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +45,9 @@ class Origin:
 
 def printable(text: str, longest: int = _LONGEST_USER_AGENT) -> str:
     """Return text that cannot break a line, a terminal, a table or the direction of writing."""
-    kept = (character for character in text[:longest] if unicodedata.category(character)[0] != "C")
+    text = text[:longest]
+    # Nearly all is plain, and every page asks this about a browser.
+    if text.isascii() and text.isprintable():
+        return text
+    kept = (character for character in text if unicodedata.category(character)[0] != "C")
     return "".join(kept)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from extranet.factors.policy import SIGN_ON
 from extranet.i18n import lazy
 from extranet.security_log.events import Event, TenantEvent
-from extranet.security_log.origin import OPERATOR
+from extranet.security_log.origin import OPERATOR, supporter
 from tenants.journal import Entry
 
 SENTENCES: dict[Event | TenantEvent, Any] = {
@@ -25,7 +26,7 @@ SENTENCES: dict[Event | TenantEvent, Any] = {
     Event.PASSWORD_CHANGED: lazy("Password changed"),
     Event.PASSWORD_CHANGE_REFUSED: lazy("Password change refused: wrong current password"),
     Event.STRANGER_REPORTED: lazy("Reported as done by somebody else"),
-    Event.SECOND_STEP_ASKED: lazy("Password right, second step asked for"),
+    Event.SECOND_STEP_ASKED: lazy("First step right, second step asked for"),
     Event.SECOND_STEP_REFUSED: lazy("Second step refused"),
     Event.SECOND_STEP_THROTTLED: lazy("Second step refused: too many attempts"),
     Event.FACTOR_ADDED: lazy("Second factor added"),
@@ -45,6 +46,11 @@ SENTENCES: dict[Event | TenantEvent, Any] = {
     Event.EMAIL_CHANGE_ASKED: lazy("Another e-mail address asked for"),
     Event.EMAIL_CHANGED: lazy("E-mail address changed"),
     Event.EMAIL_CHANGE_UNDONE: lazy("Change of the e-mail address undone"),
+    Event.SIGN_ON_CONSENTED: lazy("Agreed to sign in through the company's identity provider"),
+    Event.SIGN_ON_REFUSED: lazy("Sign-in through the identity provider refused"),
+    Event.SIGN_ON_ROLE_KEPT: lazy("Role kept: the identity provider would have demoted the last administrator"),
+    Event.IDENTITY_LINKED: lazy("Account linked to the identity provider"),
+    Event.IDENTITY_UNLINKED: lazy("Account no longer linked to the identity provider"),
     Event.USER_CREATED: lazy("Account created"),
     Event.USER_INVITED: lazy("Invitation made"),
     Event.USER_DISABLED: lazy("Account disabled"),
@@ -54,19 +60,31 @@ SENTENCES: dict[Event | TenantEvent, Any] = {
     Event.USERNAME_CHANGED: lazy("Username changed"),
     Event.USERS_IMPORTED: lazy("People imported"),
     Event.USERS_EXPORTED: lazy("List of people downloaded"),
-    Event.INVITATION_ACCEPTED: lazy("Invitation accepted, password set"),
+    Event.INVITATION_ACCEPTED: lazy("Invitation accepted"),
     Event.INVITATION_REFUSED: lazy("Invitation refused"),
     Event.INVITATION_REVOKED: lazy("Invitation taken back"),
     Event.MAIL_GIVEN_UP: lazy("A mail could not be delivered"),
     Event.UPLOAD_REFUSED: lazy("Upload refused"),
     Event.COMPANY_CHANGED: lazy("Company registration changed"),
     Event.POLICY_CHANGED: lazy("Security rules changed"),
+    Event.IDENTITY_PROVIDER_CHANGED: lazy("Single sign-on settings changed"),
     Event.LOG_NOTICE_READ: lazy("Read what the logs are for"),
     Event.LOG_VIEWED: lazy("An administrator viewed the logs"),
     Event.LOG_EXPORTED: lazy("An administrator downloaded the logs"),
+    Event.LOG_PRUNED: lazy("Old entries of the logs were removed, as the security policy says"),
     Event.ALL_SIGNED_OUT: lazy("Everybody was signed out by the operator of this service"),
     Event.RESTORED: lazy("A backup was restored by the operator of this service"),
     Event.HISTORY_EXPORTED: lazy("Sign-in history downloaded"),
+    Event.SUPPORT_ASKED: lazy("Support asked for access"),
+    Event.SUPPORT_GRANTED: lazy("Access granted to support"),
+    Event.SUPPORT_DECLINED: lazy("Access for support declined"),
+    Event.SUPPORT_REVOKED: lazy("Access of support revoked"),
+    Event.SUPPORT_ENDED: lazy("Access of support given back"),
+    Event.SUPPORT_LINK_MADE: lazy("Support made a link to enter with"),
+    Event.SUPPORT_ENTERED: lazy("Support entered this extranet"),
+    Event.SUPPORT_LEFT: lazy("Support left this extranet"),
+    Event.SUPPORT_VIEWED: lazy("Support opened a page"),
+    Event.SUPPORT_PAGE_REFUSED: lazy("Support tried to open a page that is closed to it"),
     Event.CSRF_REFUSED: lazy("Form refused: not sent from this extranet, or too old"),
     Event.COOKIE_TAMPERED: lazy("Cookie refused"),
     Event.COOKIE_DUPLICATE: lazy("Cookie refused: sent twice"),
@@ -86,10 +104,15 @@ _BY_OPERATOR = {
     Event.LOG_VIEWED: lazy("The operator of this service viewed the security log"),
     Event.LOG_EXPORTED: lazy("The operator of this service exported the security log"),
 }
+_BY_SUPPORT = {
+    Event.LOG_VIEWED: lazy("Support viewed the logs"),
+}
 _ABOUT_THE_READER = {
     Event.LOG_VIEWED: lazy("An administrator viewed your entries in the logs"),
     Event.LOG_EXPORTED: lazy("An administrator downloaded your entries in the logs"),
 }
+
+_SIGNED_ON = lazy("Signed in by way of the identity provider")
 
 # By name: an older or newer release may have written kinds that this one does not know.
 _BY_NAME = {event.value: sentence for event, sentence in SENTENCES.items()}
@@ -99,6 +122,10 @@ def sentence_of(entry: Entry, reader: str = "") -> str:
     """Return what an entry says, to the person with the id ``reader``."""
     if entry.actor == OPERATOR and entry.event in _BY_OPERATOR:
         return str(_BY_OPERATOR[Event(entry.event)])
+    if supporter(entry.actor) and entry.event in _BY_SUPPORT:
+        return str(_BY_SUPPORT[Event(entry.event)])
     if reader == entry.subject and entry.actor != reader and entry.event in _ABOUT_THE_READER:
         return str(_ABOUT_THE_READER[Event(entry.event)])
+    if entry.event == Event.SIGNED_IN and SIGN_ON in entry.details.get("factors", ()):
+        return str(_SIGNED_ON)
     return str(_BY_NAME.get(entry.event, entry.event))

@@ -13,18 +13,19 @@ from extranet.accounts.logins import last_sign_in
 from extranet.i18n import gettext as _
 from extranet.models import Company, Profile
 from extranet.request import pages
+from extranet.request.access import for_support
 from extranet.request.current import current
 
 blueprint = Blueprint("today", __name__)
 
 # Plain columns, built once: the home page is seen most, and an object costs three times as much.
-_profile = Profile.__table__.c
+_profile, _company = Profile.__table__.c, Company.__table__.c
 _PROFILE = select(
     _profile.position,
     _profile.department,
     _profile.phone,
     _profile.mobile,
-    select(Company.welcome).scalar_subquery().label("welcome"),
+    select(_company.welcome).scalar_subquery().label("welcome"),
 ).where(_profile.user_id == bindparam("user_id"))
 
 
@@ -38,6 +39,7 @@ class LastLogin:
 
 
 @blueprint.get("/")
+@for_support
 def show() -> str:
     """Show the home page."""
     return pages.render("today/show.html", now=datetime.now(UTC), last_login=_last_login(), missing=_missing())
@@ -51,7 +53,10 @@ def _last_login() -> LastLogin | None:
 
 
 def _missing() -> list[str]:
-    profile = current.db.execute(_PROFILE, {"user_id": current.user.id}).one()
+    profile = current.db.execute(_PROFILE, {"user_id": current.user.id}).one_or_none()
+    if profile is None:
+        # Support is nobody of the company.
+        return []
     current.state.welcome = profile.welcome
     wanted = {
         _("Picture"): current.user.avatar,

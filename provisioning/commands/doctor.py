@@ -11,6 +11,7 @@ import click
 
 from provisioning.backup_answers import LONGEST_WITHOUT, overdue_backups
 from provisioning.console import Console, verb
+from provisioning.examination_logs import examine_logs, examine_operators_journal
 from provisioning.examination_mail import examine_mail
 from provisioning.examination_servers import examine_servers
 from provisioning.findings import Finding, attempt, check_private
@@ -68,6 +69,7 @@ def _examine(console: Console, logs: bool) -> Iterator[Finding]:
     yield attempt("registry", f"{count}, generation {tenancy.registry.generation()}", lambda: _check_registry(tenancy))
     if logs:
         yield attempt("operators' journal", "every entry holds", lambda: _verify_operators(tenancy))
+    yield from examine_operators_journal(tenancy)
     yield _free_space(tenancy)
     yield from _strays(tenancy, tenants)
     yield from _backups(console, tenants)
@@ -88,6 +90,7 @@ def _examine_tenant(tenancy: Tenancy, tenant: Tenant, logs: bool) -> Iterator[Fi
     yield opened
     if opened.ok:
         yield from examine_mail(tenancy, tenant)
+        yield from examine_logs(tenancy, tenant)
     if logs and opened.ok:
         yield attempt(f"{tenant.slug} log", "every entry holds", lambda: _verify_log(tenancy, tenant))
 

@@ -10,9 +10,10 @@ import click
 
 from extranet.security_log.events import Event
 from extranet.security_log.origin import OPERATOR
+from provisioning.commands.log_pruning import prune
 from provisioning.console import Console, verb
 from provisioning.log_answers import activity_document, activity_row, array, event_document, parse_anchor, sentence
-from tenants.errors import BrokenJournal, TenancyError
+from tenants.errors import AnchorPruned, BrokenJournal, CutOff, KeyUnavailable, TenancyError
 from tenants.tenant import State, Tenant
 
 if TYPE_CHECKING:
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
 
 _WITHOUT_LOG = frozenset({State.PROVISIONING, State.PURGED})
 
+# What verifying ends with, the worst of all logs: they are told apart by whoever runs it from cron.
+_BROKEN, _NOT_COMPARED, _WITHOUT_KEY = 1, 2, 3
+
 
 @click.group("log")
 def command() -> None:
-    """Show, export and verify a tenant's security log and its activity log."""
+    """Show, export, verify and prune a tenant's security log and its activity log."""
+
+
+command.add_command(prune)
 
 
 _ACTIVITY = click.option("--activity", is_flag=True, help="The activity log instead: what was changed.")
@@ -115,7 +122,8 @@ def export(console: Console, slug: str, activity: bool) -> None:
 def verify(console: Console, slug: str | None, everyone: bool, anchor: str, activity: bool) -> None:
     """Check that no entry was changed, removed, added or moved, in the security log and in the activity log.
 
-    Prints the head of each: note them down elsewhere.
+    Prints the head of each: note them down elsewhere. Exit 1 when a log is broken or cannot be read, 2 when one ends
+    before the anchor or the anchor's entry was removed for its age, 3 when the key is missing.
 
     \b
     Example:
@@ -128,10 +136,18 @@ def verify(console: Console, slug: str | None, everyone: bool, anchor: str, acti
     if anchor and everyone:
         raise click.UsageError("--anchor belongs to one tenant.")
     noted = (parse_anchor(anchor), activity)
-    results = list(_verify_all(console.tenancy) if everyone else _verify_one(console.tenancy, str(slug), *noted))
+    try:
+        results = list(_verify_all(console.tenancy) if everyone else _verify_one(console.tenancy, str(slug), *noted))
+    except KeyUnavailable as error:
+        raise _KeyMissing(str(error)) from error
+    codes = {code for result in results if (code := result.pop("exit", 0))}
     console.say(results, *(sentence(result) for result in results))
-    if not all(result["ok"] for result in results):
-        raise click.exceptions.Exit(1)
+    if codes:
+        raise click.exceptions.Exit(min(codes))
+
+
+class _KeyMissing(click.ClickException):
+    exit_code = _WITHOUT_KEY
 
 
 def _takes_entries(tenant: Tenant) -> bool:
@@ -188,7 +204,7 @@ def _verify_all(tenancy: Tenancy) -> Iterator[dict[str, Any]]:
                 yield from _verify_one(tenancy, tenant.slug)
             except TenancyError as error:
                 # One tenant that cannot be read must not hide what is wrong with the next.
-                yield {"log": tenant.slug, "ok": False, "first_bad_entry": None, "why": str(error)}
+                yield _not_read(tenant.slug, error)
     with tenancy.registry.engine.connect() as connection:
         yield _verified("operators", tenancy.operator_journal, connection, None)
 
@@ -197,5 +213,17 @@ def _verified(name: str, log: Journal, db: Session | Connection, anchor: tuple[i
     try:
         count = log.verify(db, anchor)
     except BrokenJournal as broken:
-        return {"log": name, "ok": False, "first_bad_entry": broken.sequence, "why": broken.why}
-    return {"log": name, "ok": True, "entries": count, "head": "{}:{}".format(*log.head(db))}
+        code = _NOT_COMPARED if isinstance(broken, CutOff) else _BROKEN
+        return {"log": name, "ok": False, "first_bad_entry": broken.sequence, "why": broken.why, "exit": code}
+    except AnchorPruned as pruned:
+        head = "{}:{}".format(*log.head(db))
+        why = f"{pruned}. All entries since then hold"
+        return {"log": name, "ok": False, "first_bad_entry": None, "why": why, "head": head, "exit": _NOT_COMPARED}
+    gone = log.bases.newest(db).sequence
+    pruned_before = {"pruned": gone} if gone else {}
+    return {"log": name, "ok": True, "entries": count, **pruned_before, "head": "{}:{}".format(*log.head(db))}
+
+
+def _not_read(slug: str, error: TenancyError) -> dict[str, Any]:
+    code = _WITHOUT_KEY if isinstance(error, KeyUnavailable) else _BROKEN
+    return {"log": slug, "ok": False, "first_bad_entry": None, "why": str(error), "exit": code}

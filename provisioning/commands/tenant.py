@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -58,7 +58,7 @@ def create(
 ) -> None:
     """Create a tenant: its own host, database, key and files, and a first administrator.
 
-    Without --password-stdin it prints a link, good once and for 7 days, where the administrator chooses a password.
+    Without --password-stdin it prints a link, good once and for 3 days, where the administrator chooses a password.
 
     \b
     Example:
@@ -90,7 +90,7 @@ def create(
         {**tenant_document(console, tenant), "admin": admin, "invitation": invitation},
         f"{tenant.slug} is ready at {url}",
         *(
-            (f"{admin} chooses a password here, once and within 7 days:", f"  {invitation}")
+            (f"{admin} chooses a password here, once and within 3 days:", f"  {invitation}")
             if token
             else (f"{admin} can sign in with the password you gave.",)
         ),
@@ -124,7 +124,7 @@ def list_tenants(console: Console) -> None:
 @click.argument("slug")
 @verb()
 def show(console: Console, slug: str) -> None:
-    """Show one tenant: its addresses, its dates, how many people it has and how much room it takes.
+    """Show one tenant: its addresses, its dates, its people, where they sign in besides, and how much room it takes.
 
     \b
     Example:
@@ -133,7 +133,7 @@ def show(console: Console, slug: str) -> None:
     tenancy = console.tenancy
     tenant = tenancy.registry.by_slug(slug)
     dates = tenancy.registry.dates_of(tenant)
-    users, why = _users(console, tenant)
+    inside, why = _inside(console, tenant)
     document = {
         **tenant_document(console, tenant),
         "hosts": tenancy.registry.hosts_of(tenant),
@@ -142,10 +142,10 @@ def show(console: Console, slug: str) -> None:
         "changed_at": f"{dates.changed_at:%Y-%m-%dT%H:%M:%SZ}",
         "folder": str(tenancy.settings.folder_of(tenant.uuid)),
         "storage_bytes": storage(console, tenant),
-        "users": users,
+        **inside,
         **verified_card(console, tenant),
     }
-    console.say(document, *card({**document, "users": why or users}))
+    console.say(document, *card({**document, **(dict.fromkeys(inside, why) if why else {})}))
 
 
 @command.command()
@@ -205,17 +205,30 @@ def logout_all(console: Console, slug: str) -> None:
     )
 
 
-def _users(console: Console, tenant: Tenant) -> tuple[dict[str, int] | None, str]:
-    """Return how many people there are by state; None when the database cannot be read, and why where that is known."""
+def _inside(console: Console, tenant: Tenant) -> tuple[dict[str, Any], str]:
+    """Return how many people there are by state, where they sign in besides, and whom of support they let in.
+
+    None of them when the database cannot be read, and why where that is known.
+    """
     from sqlalchemy import func, select
 
-    from extranet.models import User
+    from extranet.models import IdentityProvider, User
+    from extranet.support.finding import standing
 
+    nothing = {"users": None, "single_sign_on": None, "support_access": None}
     try:
         with console.tenancy.open_db(tenant) as db:
             counts = db.execute(select(User.state, func.count()).group_by(User.state).order_by(User.state))
-            return {str(state): count for state, count in counts}, ""
+            provider = db.scalars(select(IdentityProvider)).one_or_none()
+            sign_on = f"{'on' if provider.is_enabled else 'off'}, {provider.issuer}" if provider else "off"
+            return {
+                "users": {str(state): count for state, count in counts},
+                "single_sign_on": sign_on,
+                "support_access": [
+                    f"{grant.staff} until {grant.expires_at:%Y-%m-%d %H:%M} UTC" for grant in standing(db)
+                ],
+            }, ""
     except SchemaBehind:
-        return None, "unknown: the database is behind this code. Run: extranet fleet migrate"
+        return nothing, "unknown: the database is behind this code. Run: extranet fleet migrate"
     except TenancyError:
-        return None, ""
+        return nothing, ""

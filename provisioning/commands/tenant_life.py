@@ -27,16 +27,35 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done,
 @click.command()
 @click.argument("slug")
 @click.argument("new_slug")
+@_DRY_RUN
+@click.option("--yes-i-mean", "meant", default="", metavar="SLUG", help="The slug once more, where nobody is asked.")
 @verb(changes=True)
-def rename(console: Console, slug: str, new_slug: str) -> None:
+def rename(console: Console, slug: str, new_slug: str, dry_run: bool, meant: str) -> None:
     """Give a tenant another slug. The old address redirects and is never given to anybody else.
+
+    Passkeys and single sign-on belong to an address. Where somebody has them, it
+    says who has to do what, and asks.
 
     \b
     Example:
-      extranet tenant rename acme acme-europe
+      extranet tenant rename acme acme-europe --dry-run
+      extranet tenant rename acme acme-europe --yes-i-mean acme
     """
-    from tenants.lifecycle import rename_tenant
+    from provisioning.left_behind import left_behind
+    from tenants.lifecycle import refuse_rename, rename_tenant
 
+    tenant = console.tenancy.registry.by_slug(slug)
+    refuse_rename(console.tenancy, tenant, new_slug)
+    left = left_behind(console, tenant, new_slug)
+    if dry_run:
+        console.say(
+            {"slug": slug, "new_slug": new_slug, **left.document()}, f"{slug} would be {new_slug}.", *left.lines()
+        )
+        return
+    if left.is_something and new_slug != slug:
+        for line in left.lines():
+            click.echo(line, err=True)
+        confirm(slug, meant, f"{slug} will be {new_slug}.")
     tenant = rename_tenant(console.tenancy, slug, new_slug, telling(console, TenantEvent.RENAMED))
     console.say(
         tenant_document(console, tenant),

@@ -50,7 +50,7 @@ def create(
     role: str,
     password_stdin: bool,
 ) -> None:
-    """Create a user, who chooses a password by a link, once and within 7 days.
+    """Create a user, who chooses a password by a link, once and within 3 days.
 
     \b
     Example:
@@ -197,7 +197,7 @@ def _link(console: Console, slug: str, token: str) -> str:
 
 
 def _link_lines(user: User, link: str) -> tuple[str, str]:
-    return (f"{user.username} chooses a password here, once and within 7 days:", f"  {link}")
+    return (f"{user.username} chooses a password here, once and within 3 days:", f"  {link}")
 
 
 def _a(role: str) -> str:

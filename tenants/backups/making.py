@@ -19,7 +19,7 @@ from tenants.durable import draft_of, sync
 from tenants.errors import BackupFailed, IllegalTransition, WrongStamp
 from tenants.files import NAME
 from tenants.lifecycle.holding import held_tenant
-from tenants.sqlite import check_folder
+from tenants.sqlite_files import check_folder
 from tenants.stores import store_of
 from tenants.tenancy import Tenancy
 from tenants.tenant import WITH_DATA, Tenant

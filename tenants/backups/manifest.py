@@ -80,4 +80,6 @@ def verify_journals(connection: Connection, moment: Moment, keys: TenantKeys) ->
 def _journals(names: list[str], keys: TenantKeys) -> dict[str, Journal]:
     # By its head a journal is known, whichever there are in the release that made this database.
     found = [name for name in names if f"{name}_head" in names]
-    return {name: Journal(*journal_tables(MetaData(), name, {}), keys) for name in found}
+    # A backup from before anything was ever removed from a journal has no table that says what.
+    based = {name for name in found if f"{name}_base" in names}
+    return {name: Journal(*journal_tables(MetaData(), name, {}), keys, has_bases=name in based) for name in found}

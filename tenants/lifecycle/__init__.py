@@ -15,7 +15,7 @@ from tenants.lifecycle.cloning import ClonePlan, Original, clone_tenant, copy_as
 from tenants.lifecycle.creating import NewTenant, create_tenant, unfinished
 from tenants.lifecycle.left import what_is_left
 from tenants.lifecycle.moving import MovePlan, move_tenant, plan_move
-from tenants.lifecycle.naming import add_host, parse_custom_host, rename_tenant
+from tenants.lifecycle.naming import add_host, parse_custom_host, refuse_rename, rename_tenant
 from tenants.lifecycle.purging import GRACE, PurgePlan, plan_purge, purge_tenant, refuse_purge
 from tenants.lifecycle.states import close_tenant, refuse_unless, reopen_tenant, resume_tenant, suspend_tenant
 from tenants.lifecycle.telling import Tell
@@ -40,6 +40,7 @@ __all__ = [
     "plan_purge",
     "purge_tenant",
     "refuse_purge",
+    "refuse_rename",
     "refuse_unless",
     "rename_tenant",
     "reopen_tenant",

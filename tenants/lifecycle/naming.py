@@ -23,12 +23,20 @@ def rename_tenant(tenancy: Tenancy, slug: str, new_slug: str, tell: Tell | None 
     if slug == new_slug:
         return tenancy.registry.by_slug(slug)
     with held_tenant(tenancy, slug) as tenant, tenancy.locks.hold(new_slug):
-        if tenant.state not in {State.ACTIVE, State.SUSPENDED}:
-            raise IllegalTransition(f"{slug} is {tenant.state} and cannot be renamed.")
         # Both locks are held: what is free now still is when the registry is changed, and nothing is told in vain.
-        refuse_taken(tenancy, new_slug, tenant.uuid)
+        refuse_rename(tenancy, tenant, new_slug)
         tell_people(tenancy, tenant, tell, {"from": slug, "to": new_slug})
         return tenancy.registry.rename(tenant, new_slug)
+
+
+def refuse_rename(tenancy: Tenancy, tenant: Tenant, new_slug: str) -> None:
+    """Raise BadSlug, SlugTaken or IllegalTransition when a tenant cannot get this slug; its own it can always have."""
+    parse_slug(new_slug)
+    if tenant.slug == new_slug:
+        return
+    if tenant.state not in {State.ACTIVE, State.SUSPENDED}:
+        raise IllegalTransition(f"{tenant.slug} is {tenant.state} and cannot be renamed.")
+    refuse_taken(tenancy, new_slug, tenant.uuid)
 
 
 def add_host(tenancy: Tenancy, slug: str, host: str) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from sqlalchemy import Connection
 
-from tenants import sqlite
+from tenants import sqlite, sqlite_files
 from tenants.durable import keep_owner, sync
 from tenants.errors import TenantUnavailable
 
@@ -68,7 +68,7 @@ def put_in_place(copy: Path, path: Path) -> None:
     Safe to repeat when it was cut short: without the copy, only what is left of the old one goes.
     """
     if copy.exists():
-        if any(Path(f"{copy}{suffix}").exists() for suffix in sqlite.SIDE_FILES):
+        if any(Path(f"{copy}{suffix}").exists() for suffix in sqlite_files.SIDE_FILES):
             raise TenantUnavailable(f"{copy} is open somewhere, or was not closed properly: it is not whole.")
         if os.path.lexists(path):
             raise TenantUnavailable(f"{path} can still be written to: it is not replaced.")
@@ -80,7 +80,7 @@ def take_back(path: Path) -> None:
     """Give a fenced database its name back, with the log that belongs to it; none is no error."""
     if not fenced(path).exists() or path.exists():
         return
-    for suffix in sqlite.SIDE_FILES:
+    for suffix in sqlite_files.SIDE_FILES:
         if (side := Path(f"{fenced(path)}{suffix}")).exists():
             side.rename(f"{path}{suffix}")
     fenced(path).rename(path)
@@ -94,8 +94,8 @@ def fenced(path: Path) -> Path:
 
 def open_raw(path: Path) -> sqlite3.Connection:
     """Open an existing database file."""
-    sqlite.file_identity(path)
-    return sqlite3.connect(f"file:{sqlite.quoted(path)}?mode=rw", uri=True, isolation_level=None)
+    sqlite_files.file_identity(path)
+    return sqlite3.connect(f"file:{sqlite_files.quoted(path)}?mode=rw", uri=True, isolation_level=None)
 
 
 def _copy(path: Path, draft: Path, at_moment: Callable[[], None], lock: AbstractContextManager[None]) -> None:
@@ -118,7 +118,7 @@ def _copy(path: Path, draft: Path, at_moment: Callable[[], None], lock: Abstract
 def _finish_swap(copy: Path, path: Path) -> None:
     # Before the new file is there: SQLite would replay an old log into it, and bring old rows back. The old file keeps
     # its log: who takes it back takes back all of it.
-    for suffix in sqlite.SIDE_FILES:
+    for suffix in sqlite_files.SIDE_FILES:
         if (side := Path(f"{path}{suffix}")).exists():
             side.rename(f"{fenced(path)}{suffix}")
     sync(path.parent)
@@ -129,5 +129,5 @@ def _finish_swap(copy: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    for file in (path, *(Path(f"{path}{suffix}") for suffix in sqlite.SIDE_FILES)):
+    for file in (path, *(Path(f"{path}{suffix}") for suffix in sqlite_files.SIDE_FILES)):
         file.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from tenants import schema, sqlite
+from tenants import schema, sqlite, sqlite_files
 from tenants.databases import TenantSession, database_file, session_on
 from tenants.durable import sync
 from tenants.errors import TenantUnavailable
@@ -45,7 +45,7 @@ class EmbeddedStore:
         """Copy the template into the tenant's folder, which is made when it is not there yet."""
         template = schema.template_file(self._settings.home / "templates", self._history)
         self._make_folder(tenant)
-        sqlite.copy_template(template, self._path(tenant))
+        sqlite_files.copy_template(template, self._path(tenant))
 
     @contextmanager
     def filling(self, tenant: Tenant, origin: UUID | None = None) -> Iterator[TenantSession]:
@@ -148,7 +148,7 @@ class EmbeddedStore:
         """Write the file anew, where nothing of an older database may be left."""
         self._make_folder(tenant)
         path = self._path(tenant)
-        sqlite.refuse_leftovers(path)
+        sqlite_files.refuse_leftovers(path)
         try:
             _write(path, source)
             with closing(copies.open_raw(path)) as connection:
@@ -184,7 +184,7 @@ class EmbeddedStore:
         folder = self._settings.folder_of(tenant.uuid)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        sqlite.check_folder(folder)
+        sqlite_files.check_folder(folder)
 
     def _versions_of(self, uuids: list[UUID]) -> list[tuple[UUID, int]]:
         paths = ((uuid, self._path_of(uuid)) for uuid in uuids)
@@ -212,7 +212,7 @@ def _uuids(names: list[str]) -> list[UUID]:
 
 def _version_or_zero(path: Path) -> int:
     try:
-        return sqlite.read_schema_version(path)
+        return sqlite_files.read_schema_version(path)
     except TenantUnavailable:
         return 0
 

@@ -21,6 +21,8 @@ TABLES_OWNER = "extranet_tables"
 TENANTS = "extranet_tenants"
 """Every tenant's login is a member: what a line of pg_hba.conf can name."""
 
+_BASES = "SELECT name || '_base' FROM unnest(%s::text[]) AS name WHERE to_regclass(name || '_base') IS NOT NULL"
+
 # A tenant is served by several processes; each opens at most four connections for it.
 # Four for each of 32 processes: who forged a login still cannot take a whole server.
 _CONNECTION_LIMIT = 4 * 32
@@ -137,6 +139,9 @@ def grant_rows(connection: psycopg.Connection[Any], tenant_uuid: UUID) -> None:
         parts.append(sql.SQL("REVOKE UPDATE, DELETE ON {} FROM {}").format(table, login))
         # Erasing somebody empties the sealed part of an entry; the trigger refuses anything else.
         parts.append(sql.SQL("GRANT UPDATE (private) ON {} TO {}").format(table, login))
+    for (base,) in connection.execute(_BASES, ([journal for (journal,) in journals],)).fetchall():
+        # What was removed for its age only an operator removes, and says.
+        parts.append(sql.SQL("REVOKE INSERT, UPDATE, DELETE ON {} FROM {}").format(sql.Identifier(base), login))
     connection.execute(sql.SQL("; ").join(parts))
 
 

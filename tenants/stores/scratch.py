@@ -19,7 +19,7 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy import Connection
 
-from tenants import postgresql, sqlite
+from tenants import postgresql, sqlite_files
 from tenants.stores import copies, dumps
 from tenants.stores.administration import Administration, drop_database, make_database
 
@@ -120,5 +120,5 @@ def _lock_of(name: str) -> int:
 
 
 def _remove(path: Path) -> None:
-    for file in (path, *(Path(f"{path}{suffix}") for suffix in sqlite.SIDE_FILES)):
+    for file in (path, *(Path(f"{path}{suffix}") for suffix in sqlite_files.SIDE_FILES)):
         file.unlink(missing_ok=True)

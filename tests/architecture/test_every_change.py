@@ -17,8 +17,10 @@ from extranet.mail.kinds import MailKind
 from extranet.models import KnownBrowser, Passkey, Role, activity_table
 from tenants.journal import Entry
 from tests.browser import Browser
+from tests.extranet import sign_on_page
 from tests.extranet.factors import add_passkey, set_up_app, setup_on, token_on
 from tests.extranet.factors import key_on as app_key_on
+from tests.extranet.support import ask, enter, grant, link, staff
 from tests.extranet.world import COMPANY, DISPLAY, NEW_PASSWORD, PROFILE, add_person, disable, value_of
 from tests.front_door.screen import png
 from tests.platform import PASSWORD, Platform, user_id
@@ -46,12 +48,17 @@ NO_CHANGE = {
     "preferences.cancel_email": "Nothing had changed yet.",
     "preferences.change_email": "Only asked for; the change is noted when it is confirmed.",
     "preferences.download_codes": "A file of the codes that are on the page.",
+    "single_sign_on.accept": "Only set out for the provider; accepting is noted when the browser comes back.",
+    "single_sign_on.confirm": "Proving who one is changes nothing that is kept.",
+    "single_sign_on.link": "Only set out for the provider; the link is noted when the browser comes back.",
+    "single_sign_on.start": "Signing in is no change; what somebody agreed to is in the security log.",
     "strength.measure": "Says how strong a password is, and keeps nothing.",
     "recovery.ask_reset": "Only a mail; the new password is noted when it is chosen.",
     "admin.start_password_reset": "Only a mail; the new password is noted when it is chosen.",
     "admin.upload_import": "Only looked at; people are noted when the import is confirmed.",
     "admin.discard_import": "Nothing had changed yet.",
     "admin.withdraw_factor_reset": "Nothing had changed yet.",
+    "admin.try_single_sign_on": "Asks the identity provider what it is, and keeps nothing.",
 }
 """Routes that take a POST and change nothing that anybody would ask about later, and why."""
 
@@ -234,6 +241,51 @@ def imported(platform: Platform) -> Act:
     return lambda: anna.post("/admin/import/confirm", {"file": value_of(page, "file")})
 
 
+def turned_on(platform: Platform) -> Act:
+    anna = platform.signed_in()
+
+    def act() -> Any:
+        with sign_on_page.provider_for(platform) as server:
+            sign_on_page.set_up(platform, issuer=server.issuer, is_enabled=False)
+            return anna.post("/admin/single-sign-on/on")
+
+    return act
+
+
+def with_link(path: str, person: str = "anna") -> Callable[[Platform], Act]:
+    """Send a form where there is a provider, and ben is linked."""
+
+    def prepare(platform: Platform) -> Act:
+        sign_on_page.set_up(platform)
+        sign_on_page.link(platform, "ben")
+        browser = platform.signed_in("acme", person)
+        return lambda: browser.post(path)
+
+    return prepare
+
+
+def support(platform: Platform, verb: str) -> Act:
+    staff(platform)
+    grant_id = grant(platform) if verb == "revoke" else ask(platform)
+    anna = platform.signed_in()
+    return lambda: anna.post(f"/admin/support/{grant_id}/{verb}", {f"{grant_id}-hours": "2"})
+
+
+def support_enters(platform: Platform) -> Act:
+    staff(platform)
+    grant(platform)
+    visitor = platform.browser()
+    visitor.get(link(platform))
+    return lambda: visitor.post("/support")
+
+
+def support_leaves(platform: Platform) -> Act:
+    staff(platform)
+    grant(platform)
+    visitor = enter(platform)
+    return lambda: visitor.post("/support/leave")
+
+
 CHANGES: dict[str, tuple[Callable[[Platform], Act], list[Change]]] = {
     "accounts.accept_invitation": (accepted_invitation, [Change.INVITATION_ACCEPTED]),
     "admin.approve_factor_reset": (lambda platform: with_factors(platform, approved=True), [Change.FACTORS_RESET]),
@@ -255,9 +307,23 @@ CHANGES: dict[str, tuple[Callable[[Platform], Act], list[Change]]] = {
     "admin.revoke_invitation": (lambda platform: invited(platform, "revoke"), [Change.INVITATION_REVOKED]),
     "admin.save_look": (seen("/admin/look", {"accent_hue": "120", "welcome": "Hello"}), [Change.BRANDING_CHANGED]),
     "admin.save_policy": (
-        seen("/admin/policy", {"second_factor": "optional", "shortest_password": "14", "idle_minutes": "30"}),
+        seen(
+            "/admin/policy",
+            {"second_factor": "optional", "shortest_password": "14", "idle_minutes": "30", "log_days": "365"},
+        ),
         [Change.POLICY_CHANGED],
     ),
+    "admin.save_single_sign_on": (
+        seen("/admin/single-sign-on", sign_on_page.SETTINGS),
+        [Change.IDENTITY_PROVIDER_CHANGED],
+    ),
+    "admin.remove_single_sign_on": (
+        with_link("/admin/single-sign-on/remove"),
+        [Change.IDENTITY_PROVIDER_CHANGED],
+    ),
+    "admin.turn_off_single_sign_on": (with_link("/admin/single-sign-on/off"), [Change.IDENTITY_PROVIDER_CHANGED]),
+    "admin.turn_on_single_sign_on": (turned_on, [Change.IDENTITY_PROVIDER_CHANGED]),
+    "admin.unlink_person": (with_link(f"{PERSON}/unlink"), [Change.IDENTITY_UNLINKED]),
     "admin.sign_out_person": (signed_out_person, [Change.LOGIN_ENDED]),
     "admin.unlock": (own(f"{PERSON}/unlock"), [Change.USER_UNLOCKED]),
     "preferences.add_app": (added_app, [Change.FACTOR_ADDED, Change.RECOVERY_CODES_MADE]),
@@ -299,6 +365,7 @@ CHANGES: dict[str, tuple[Callable[[Platform], Act], list[Change]]] = {
     ),
     "preferences.renew_codes": (renewed_codes, [Change.RECOVERY_CODES_MADE]),
     "preferences.report_stranger": (own("/preferences/history/not-me"), [Change.STRANGER_REPORTED]),
+    "preferences.unlink_sign_on": (with_link(f"{SECURITY}/sign-on/unlink", "ben"), [Change.IDENTITY_UNLINKED]),
     "recovery.confirm_now": (
         lambda platform: followed(platform, MailKind.CONFIRM_EMAIL, "/email/confirm"),
         [Change.EMAIL_CHANGED],
@@ -306,6 +373,11 @@ CHANGES: dict[str, tuple[Callable[[Platform], Act], list[Change]]] = {
     "recovery.report_now": (reported, [Change.STRANGER_REPORTED]),
     "recovery.reset_now": (reset, [Change.PASSWORD_CHANGED]),
     "recovery.undo_now": (undone, [Change.EMAIL_CHANGED]),
+    "support.allow": (lambda platform: support(platform, "grant"), [Change.SUPPORT_GRANTED]),
+    "support.decline": (lambda platform: support(platform, "decline"), [Change.SUPPORT_DECLINED]),
+    "support.enter_now": (support_enters, [Change.SUPPORT_ENTERED]),
+    "support.leave": (support_leaves, [Change.SUPPORT_LEFT]),
+    "support.revoke": (lambda platform: support(platform, "revoke"), [Change.SUPPORT_ENDED]),
 }
 """By route: what gets ready and returns the one request that changes something, and the entries that leaves."""
 

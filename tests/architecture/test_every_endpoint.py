@@ -37,9 +37,17 @@ PUBLIC = PLATFORM | {
     "recovery.sent",
     "recovery.undo",
     "recovery.undo_now",
+    "single_sign_on.accept",
+    "single_sign_on.answer",
+    "single_sign_on.start",
     # The company's logo stands on the sign-in page; the address names no file.
     "branding.logo",
     "strength.measure",
+    # A link for support; what it opens wants a grant, and a visit is asked about each time.
+    "support.enter",
+    "support.enter_now",
+    "support.leave",
+    "support.open_link",
     "well_known.change_password",
     "well_known.robots",
     "well_known.security_txt",
@@ -47,6 +55,7 @@ PUBLIC = PLATFORM | {
 ADMIN_SENSITIVE = {
     "admin.approve_factor_reset",
     "admin.ask_factor_reset",
+    "admin.ask_to_remove_single_sign_on",
     "admin.change_role",
     "admin.change_username",
     "admin.confirm_import",
@@ -57,10 +66,18 @@ ADMIN_SENSITIVE = {
     "admin.invite",
     "admin.policy",
     "admin.reactivate",
+    "admin.remove_single_sign_on",
     "admin.save_policy",
+    "admin.save_single_sign_on",
+    "admin.single_sign_on",
     "admin.start_password_reset",
+    "admin.try_single_sign_on",
+    "admin.turn_off_single_sign_on",
+    "admin.turn_on_single_sign_on",
+    "admin.unlink_person",
     "logs.activity_csv",
     "logs.security_log_csv",
+    "support.allow",
 }
 ADMIN = ADMIN_SENSITIVE | {
     "admin.ask_to_deactivate",
@@ -86,6 +103,9 @@ ADMIN = ADMIN_SENSITIVE | {
     "logs.investigate",
     "logs.read_notice",
     "logs.security_log",
+    "support.decline",
+    "support.revoke",
+    "support.show",
 }
 ROLES = {"preferences.change_company": {Role.ADMIN}, **{name: {Role.ADMIN} for name in ADMIN}}
 OPEN_WHILE_PASSWORD_EXPIRED = {
@@ -96,6 +116,7 @@ OPEN_WHILE_PASSWORD_EXPIRED = {
     "people.avatar",
     "preferences.change_password",
     "preferences.security",
+    "single_sign_on.confirm",
 }
 FACTORS = {
     "preferences.add_app",
@@ -128,6 +149,8 @@ SENSITIVE = (
         "preferences.end_other_logins",
         "preferences.forget_browser",
         "preferences.history_csv",
+        "preferences.unlink_sign_on",
+        "single_sign_on.link",
     }
 )
 CLOSED = (
@@ -163,10 +186,14 @@ CLOSED = (
         "preferences.report_stranger",
         "preferences.security",
         "preferences.sessions",
+        "preferences.unlink_sign_on",
+        "single_sign_on.confirm",
+        "single_sign_on.link",
         "today.show",
     }
 )
 VALUES = {
+    "grant_id": "9" * 32,
     "passkey_id": "x",
     "token": "x",
     "user_id": user_id("anna"),

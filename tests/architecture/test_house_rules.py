@@ -16,7 +16,7 @@ from tests.architecture.tree import PACKAGES, ROOT, name_of, product_code, track
 LONGEST_FILE = 250
 LONGEST_FUNCTION = 40
 # Still to be split; this list only shrinks.
-LONGER_YET = {"provisioning/commands/nginx.py", "tenants/sqlite.py"}
+LONGER_YET: set[str] = set()
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "manager", "managers", "util", "helper", "base_utils", "stuff"}
 PAGES = sorted(
     path

@@ -10,7 +10,7 @@ from tests.architecture.tree import ROOT
 
 _DOCUMENT = (ROOT / "docs" / "security.md").read_text()
 _NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+|\*)`", _DOCUMENT)))
-_ROWS = {"P": 10, "L": 11, "S": 18, "M": 9, "R": 10, "K": 8, "E": 15}
+_ROWS = {"P": 10, "L": 11, "S": 18, "M": 9, "R": 10, "K": 8, "E": 15, "O": 9}
 
 
 @pytest.mark.parametrize(("file", "name"), _NAMED, ids=lambda part: str(part))
@@ -28,5 +28,4 @@ def test_every_requirement_has_a_row() -> None:
 def test_what_no_test_proves_is_said_to_be_missing() -> None:
     unproved = re.findall(r"^\| ([A-Z]\d+) \|.*\| \|$", _DOCUMENT, re.MULTILINE)
     missing = _DOCUMENT.partition("## What is not there yet")[2]
-    assert unproved
     assert all(f"- {row}:" in missing for row in unproved)

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument(
         "subjects",
         nargs="*",
-        help="memory, pages, sign_ins, creations, commands, seals, many, changes, postgresql; default: all",
+        help="memory, pages, sign_ins, burst, creations, commands, seals, many, changes, postgresql; default: all",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--tenants", type=int, default=Size.tenants)

@@ -71,7 +71,7 @@ def add_visited_tenants(
     for number in range(begin, end):
         slug = f"visited-{number}"
         tenant, secret = create_tenant(tenancy, slug, _with_two_logins, server)
-        visits.append((home.host(slug), f"{cookies.SESSION_COOKIE}={_session_cookie(tenancy, tenant, secret)}"))
+        visits.append(_visit(home, tenancy, tenant, secret))
     return visits
 
 
@@ -86,20 +86,24 @@ def add_shared_tenant(tenancy: Tenancy, people: int) -> Path:
     return tenancy.databases.path_of(tenant)
 
 
-def add_people(home: Home, tenancy: Tenancy, slug: str, count: int) -> list[tuple[str, str]]:
-    """Create a tenant with people whose password is ``PASSWORD``; return their hosts and usernames."""
+def add_people(home: Home, tenancy: Tenancy, slug: str, count: int) -> tuple[list[tuple[str, str]], tuple[str, str]]:
+    """Create a tenant with people whose password is ``PASSWORD``, and one who is signed in already.
+
+    Returns their hosts and usernames, and the host and Cookie header of the one.
+    """
     cost = Cost()
     # One hash for all of them: sealed for each, so the server cannot tell, and made in a second instead of a minute.
     encoded = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16).hash(PASSWORD).encode()
     names = [f"person-{number}" for number in range(count)]
 
-    def prepare(db: TenantSession, admin: User) -> None:
+    def prepare(db: TenantSession, admin: User) -> bytes:
         for name in names:
             user = _add_person(db, name)
             user.password = db.info["keys"].seal("password", encoded, context=user.id.encode())
+        return _with_two_logins(db, admin)
 
-    create_tenant(tenancy, slug, prepare)
-    return [(home.host(slug), name) for name in names]
+    tenant, secret = create_tenant(tenancy, slug, prepare)
+    return [(home.host(slug), name) for name in names], _visit(home, tenancy, tenant, secret)
 
 
 def create_tenant(
@@ -128,6 +132,10 @@ def _with_two_logins(db: TenantSession, user: User) -> bytes:
     first = start_login(db, user, b"", _ORIGIN)
     db.flush()
     return start_login(db, user, first.device, _ORIGIN).secret
+
+
+def _visit(home: Home, tenancy: Tenancy, tenant: Tenant, secret: bytes) -> tuple[str, str]:
+    return home.host(tenant.slug), f"{cookies.SESSION_COOKIE}={_session_cookie(tenancy, tenant, secret)}"
 
 
 def _session_cookie(tenancy: Tenancy, tenant: Tenant, secret: bytes) -> str:

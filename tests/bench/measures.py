@@ -23,7 +23,7 @@ from extranet.request import cookies
 from tenants import schema
 from tenants.durable import sync
 from tenants.tenancy import Tenancy
-from tests.bench import ceiling, fleet, home, many, on_postgresql, servers
+from tests.bench import burst, ceiling, fleet, home, many, on_postgresql, servers
 from tests.bench.home import PASSWORD, Home
 from tests.bench.load import USER_AGENT, Outcome, Plan, run_apart
 from tests.bench.rounds import Row, alternate, each_takes
@@ -36,6 +36,8 @@ _SIGNING_IN = 4
 _SIGN_IN_HOSTS = 4
 _SLOWEST_RATE = 25.0
 _FEW = 10
+# Each takes four times as long as another round.
+_MOST_BURSTS = 3
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,22 @@ class Bench:
         a_round = int(max(2 * fastest, _SLOWEST_RATE) * (self.size.seconds + 1)) + _SIGNING_IN
         share = a_round // _SIGN_IN_HOSTS + 1
         wanted = share * (self.size.rounds + 1)
-        hosts = [home.add_people(self.home, self.tenancy, f"sign-in-{n}", wanted) for n in range(_SIGN_IN_HOSTS)]
+        hosts = [home.add_people(self.home, self.tenancy, f"sign-in-{n}", wanted)[0] for n in range(_SIGN_IN_HOSTS)]
         shares = iter(range(0, wanted, share))
 
         def sign_in() -> float:
             begin = next(shares)
             people = [person for people in hosts for person in people[begin : begin + share]]
             plan = Plan(self.server.port, self.size.seconds, _SIGNING_IN, people=people, password=PASSWORD)
-            return _checked(run_apart(plan), refused=0.1).rate
+            return _checked(*run_apart(plan), refused=0.1).rate
 
         sign_in()
         ours, beside = alternate(self.size.rounds, sign_in, verify)
         return [Row("sign-ins, 2 workers", "sign-ins/s", ours, beside, "Argon2id alone, 2 threads", ">= 0.9")]
+
+    def burst(self) -> list[Row]:
+        """200 people who sign in at once at one tenant, and what others notice of it."""
+        return burst.measure(self.folder, min(self.size.rounds, _MOST_BURSTS), self.size.seconds)
 
     def creations(self) -> list[Row]:
         """A new tenant with its first administrator invited, beside a durable copy of the file it begins as."""
@@ -222,6 +228,7 @@ class Bench:
             self.memory,
             self.pages,
             self.sign_ins,
+            self.burst,
             self.creations,
             self.commands,
             self.seals,
@@ -241,7 +248,7 @@ class _Visited:
 
 def _visit(server: servers.Server, visits: list[tuple[str, str]], seconds: float) -> _Visited:
     before = server.cpu_seconds()
-    outcome = _checked(run_apart(Plan(server.port, seconds, _VISITING, visits)))
+    outcome = _checked(*run_apart(Plan(server.port, seconds, _VISITING, visits)))
     milliseconds = (server.cpu_seconds() - before) * 1000 / outcome.answered
     return _Visited(outcome.rate, outcome.p50, outcome.p99, milliseconds)
 

@@ -110,7 +110,7 @@ def _serving(made: Home, log: Path) -> Iterator[servers.Server]:
 
 
 def _rate(server: servers.Server, visits: list[tuple[str, str]], seconds: float) -> float:
-    outcome = run_apart(Plan(server.port, seconds, _VISITING, visits))
+    (outcome,) = run_apart(Plan(server.port, seconds, _VISITING, visits))
     if outcome.failed or not outcome.done:
         raise RuntimeError(f"{outcome.failed} of {outcome.answered} answers were wrong: {outcome.first_failure}")
     return outcome.rate

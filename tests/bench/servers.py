@@ -28,6 +28,10 @@ class Server:
         """The process ids of its workers."""
         return [int(pid) for pid in _proc(self.process.pid, f"task/{self.process.pid}/children").split()]
 
+    def memory_of_all(self) -> float:
+        """Return the resident memory of its workers together, in MiB."""
+        return sum(_resident(pid) for pid in self.workers)
+
     def memory(self) -> float:
         """Return the resident memory of its largest worker, in MiB."""
         return max(_resident(pid) for pid in self.workers)

@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from extranet.app import create_app
-from tests.bench import ceiling, home
+from extranet.models import Login
+from tests.bench import argon, ceiling, home, servers
 from tests.bench.load import USER_AGENT, Plan, run
 from tests.bench.rounds import Row, alternate, table
 
@@ -39,12 +41,34 @@ def port() -> Iterator[int]:
 
 
 def test_the_load_generator_counts_good_answers_and_bad_ones(port: int) -> None:
-    good = run(Plan(port, 0.1, 2, visits=[("known", "")]))
+    (good,) = run(Plan(port, 0.1, 2, visits=[("known", "")]))
     assert good.done > 0
     assert good.failed == 0
-    bad = run(Plan(port, 0.1, 2, visits=[("unknown", "")]))
+    (bad,) = run(Plan(port, 0.1, 2, visits=[("unknown", "")]))
     assert bad.done == 0
     assert bad.failed == bad.answered > 0
+
+
+def test_who_is_told_to_come_back_later_does_and_readers_go_slowly(tmp_path: Path) -> None:
+    port = servers.free_port()
+    made = home.make_home(tmp_path / "home", port, 1)
+    with made.open() as tenancy:
+        people, reader = home.add_people(made, tenancy, "crowded", 40)
+        crowd = Plan(port, 1.5, 12, people=people, password=home.PASSWORD, busy=503, apart=True)
+        with servers.product(made.environment, port, tmp_path / "log") as server:
+            signed_in, read = run(crowd, Plan(port, 1.5, 1, [reader], pause=0.2))
+            assert server.memory_of_all() > 0
+        with tenancy.open_db(tenancy.registry.by_slug("crowded")) as db:
+            addresses = set(db.scalars(select(Login.address).where(Login.address.like("127.1.0.%"))))
+    assert (signed_in.failed, read.failed) == (0, 0)
+    # Eight wait for a slot, the others for their turn to ask again.
+    assert signed_in.put_off >= 1
+    assert len(addresses) > 1
+    assert 2 <= read.answered <= 25
+
+
+def test_argon2id_alone_is_counted_over_all_processes() -> None:
+    assert argon.rate(2, 0.2) > 0
 
 
 def test_both_sides_show_the_same_facts(tmp_path: Path) -> None:

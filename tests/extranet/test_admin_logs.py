@@ -15,13 +15,14 @@ import time_machine
 from extranet.admin_logs import chart, finding
 from extranet.admin_logs.operations import is_investigating
 from extranet.models import User
+from extranet.models.base import utc_now
 from extranet.preferences import operations as preferences
+from extranet.retention.logs import note_pruned
 from tenants.journal import Entry
+from tenants.pruning import prune_logs
 from tests.browser import Browser
 from tests.extranet.world import COMPANY, log_of, names, try_sign_in
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
 ADMIN_PAGES = ("/admin/security-log", "/admin/activity")
 REASON = {"reason": "Refused sign-ins from abroad on Tuesday", "person": "ben"}
@@ -114,6 +115,7 @@ def test_what_a_stranger_typed_as_a_name_is_not_shown(platform: Platform) -> Non
     assert "canary-of-a-name" not in browser.get("/admin/security-log.csv").text
 
 
+@BOTH
 def test_each_filter_leaves_the_rest_out(platform: Platform) -> None:
     try_sign_in(platform.browser(address="203.0.113.9"), "ben")
     try_sign_in(platform.browser(address="2001:db8::1:7"), "gus")
@@ -130,6 +132,7 @@ def test_each_filter_leaves_the_rest_out(platform: Platform) -> None:
     assert sentences(page) == ["Signed in"]
 
 
+@BOTH
 def test_a_day_begins_and_ends_at_midnight_where_the_reader_is(platform: Platform) -> None:
     with platform.db("acme") as db:
         preferences.change_display(db, user_id("anna"), {"time_zone": "Pacific/Auckland"})
@@ -167,6 +170,7 @@ def test_a_filter_that_makes_no_sense_is_refused_by_its_field(platform: Platform
         assert browser.get(f"/admin/security-log.csv?{query}").status_code == 303
 
 
+@BOTH
 def test_pages_follow_each_other_and_keep_the_filter(platform: Platform) -> None:
     with platform.db("acme") as db:
         preferences.change_display(db, user_id("anna"), {"rows_per_page": 10})
@@ -185,6 +189,7 @@ def test_pages_follow_each_other_and_keep_the_filter(platform: Platform) -> None
     assert len(looks(platform)) == 2
 
 
+@BOTH
 def test_the_search_for_an_address_is_bounded_and_says_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "MOST_OPENED", 5)
     try_sign_in(platform.browser(address="203.0.113.9"), "ben")
@@ -200,6 +205,7 @@ def test_the_search_for_an_address_is_bounded_and_says_so(platform: Platform, mo
 # -- looking is on record ----------------------------------------------------------------------------------------------
 
 
+@BOTH
 def test_a_look_is_recorded_once_a_filter_and_quarter_of_an_hour(platform: Platform) -> None:
     browser = reader(platform)
     for page in (1, 2, 3):
@@ -260,6 +266,7 @@ def test_the_person_concerned_sees_who_looked_and_nobody_else_does(platform: Pla
     assert "An administrator" not in platform.signed_in("globex", "ben").get("/preferences/history").text
 
 
+@BOTH
 def test_a_look_that_cannot_be_recorded_is_not_taken(platform: Platform, kept_on: str, tamper: object) -> None:
     from tests.extranet.test_security_log import FULL
 
@@ -273,6 +280,7 @@ def test_a_look_that_cannot_be_recorded_is_not_taken(platform: Platform, kept_on
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
+@BOTH
 def test_a_file_holds_what_the_filter_leaves_and_is_on_record(platform: Platform) -> None:
     try_sign_in(platform.browser(address="203.0.113.9"), "ben")
     browser = reader(platform)
@@ -315,6 +323,7 @@ def test_a_file_too_long_is_refused_rather_than_cut(platform: Platform, monkeypa
 # -- activity ----------------------------------------------------------------------------------------------------------
 
 
+@BOTH
 def test_changes_are_shown_with_what_was_before_and_without_addresses(platform: Platform) -> None:
     browser = reader(platform)
     browser.post("/preferences/company", COMPANY)
@@ -380,6 +389,7 @@ def test_no_text_runs_in_a_page_or_a_spreadsheet(platform: Platform, text: str) 
 # -- the chart ---------------------------------------------------------------------------------------------------------
 
 
+@BOTH
 def test_the_chart_counts_sign_ins_and_failures_of_each_day_in_words_too(platform: Platform) -> None:
     for number in range(3):
         try_sign_in(platform.browser(address=f"203.0.113.{number}"), "ben")
@@ -411,6 +421,7 @@ def test_hours_fall_on_the_readers_days_and_bars_stay_inside_the_drawing() -> No
     assert chart.draw([], 90, zone, today).base == 100
 
 
+@BOTH
 def test_hours_are_counted_by_the_database_in_one_query(platform: Platform) -> None:
     for _ in range(2):
         platform.signed_in("acme", "ben")
@@ -428,3 +439,34 @@ def test_too_many_people_to_choose_from_are_not_listed(platform: Platform) -> No
         assert [username for username, _ in finding.some_usernames(db, 3)] == ["anna", "ben", "gus"]
         assert finding.some_usernames(db, 2) == []
     assert OPERATOR_ORIGIN.address == ""
+
+
+# -- a log whose beginning was removed ---------------------------------------------------------------------------------
+
+
+def test_pages_files_chart_and_history_go_on_after_old_entries_were_removed(platform: Platform) -> None:
+    for _ in range(3):
+        platform.signed_in("acme", "ben")
+    with platform.db("acme") as db:
+        preferences.change_profile(db, user_id("ben"), {"first_name": "Ben", "last_name": "Peeters", "city": "Gent"})
+    before = utc_now()
+    browser = confirmed(reader(platform))
+    with platform.db("acme") as db:
+        db.get_one(User, user_id("anna")).rows_per_page = 10
+    prune_logs(
+        platform.tenancy,
+        "acme",
+        lambda _db: before,
+        lambda db, it: note_pruned(db, OPERATOR_ORIGIN, it.removed, it.begins_at, it.before),
+    )
+    for path in ADMIN_PAGES:
+        page = browser.get(path).text
+        assert re.search(r"reaches back to \d+ \w+ \d+; entries are kept for 365 days\.", page)
+        assert "Old entries of the logs were removed" in page
+        assert rows_of(browser.get(f"{path}.csv").text)[1:]
+    assert "Entries removed from the security log" in browser.get("/admin/activity").text
+    assert "Gent" not in browser.get("/admin/activity").text
+    assert "signed in, 1<" in browser.get("/admin/security-log").text
+    history = platform.signed_in("acme", "ben").get("/preferences/history").text
+    assert history.count("Signed in<") == 1
+    assert "Old entries" not in history

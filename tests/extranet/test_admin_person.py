@@ -68,7 +68,8 @@ def test_a_role_is_changed_noted_mailed_and_counts_at_once(platform: Platform) -
     assert str(pages.NOTICES[pages.ROLE_CHANGED]) in page(browser)
     assert mails(platform, "role_changed") == [BEN]
     assert activity(platform)[-1] == "role_changed"
-    assert ben.get("/admin/people").status_code == 200
+    assert ben.get("/admin/people").location.startswith("/login"), "what was good under one role is not under another"
+    assert platform.signed_in("acme", "ben").get("/admin/people").status_code == 200
     assert events_after(platform, lambda: browser.post(f"/admin/people/{BEN}/role", {"role": "admin"})) == []
 
 

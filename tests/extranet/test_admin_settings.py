@@ -33,6 +33,7 @@ POLICY = {
     "second_factor_from": "2026-12-15",
     "shortest_password": "14",
     "idle_minutes": "30",
+    "log_days": "200",
     "forces_browser_mail": "y",
 }
 
@@ -85,8 +86,10 @@ def test_a_policy_is_saved_noted_and_shown(platform: Platform, clock: time_machi
         ("shortest_password", ""),
         ("shortest_password", "1e9"),
         ("idle_minutes", "4"),
-        ("idle_minutes", "481"),
+        ("idle_minutes", "61"),
         ("idle_minutes", "x"),
+        ("log_days", "179"),
+        ("log_days", "366"),
     ],
 )
 def test_a_policy_outside_its_bounds_is_refused_and_changes_nothing(

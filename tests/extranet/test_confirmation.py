@@ -11,9 +11,7 @@ from sqlalchemy import select, update
 from extranet.models import Login
 from tests.browser import Browser
 from tests.extranet.world import NEW_PASSWORD, WRONG, count_verifications, disable, events_after, names
-from tests.platform import PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, PASSWORD, Platform, user_id
 
 SESSION = "__Host-session"
 LATER = timedelta(minutes=10)
@@ -97,6 +95,7 @@ def test_a_wrong_password_proves_nothing(platform: Platform, password: str) -> N
     assert end_others(browser).headers["Location"] == FORM
 
 
+@BOTH
 def test_a_wrong_password_is_recorded_and_after_ten_none_is_looked_at(platform: Platform) -> None:
     browser = platform.signed_in()
     let_proof_age(platform)
@@ -114,6 +113,7 @@ def test_a_wrong_password_is_recorded_and_after_ten_none_is_looked_at(platform: 
     assert browser.get("/").status_code == 200, "whoever cannot prove it can still read"
 
 
+@BOTH
 def test_a_success_forgets_the_failures_before_it(platform: Platform) -> None:
     browser = platform.signed_in()
     let_proof_age(platform)
@@ -147,6 +147,7 @@ def test_a_password_changed_or_an_account_shut_meanwhile_is_no_proof(platform: P
     assert login_row(platform).proved_at is None
 
 
+@BOTH
 def test_a_login_ended_meanwhile_is_not_revived(platform: Platform) -> None:
     from extranet.accounts import logins
     from tests.platform import OPERATOR_ORIGIN

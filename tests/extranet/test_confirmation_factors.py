@@ -15,9 +15,7 @@ from tests.browser import Browser
 from tests.extranet.authenticator import SoftAuthenticator
 from tests.extranet.factors import Equipped, add_passkey, mails_to, pending, second_step, set_up_app, token_on
 from tests.extranet.world import events_after, names
-from tests.platform import PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, PASSWORD, Platform, user_id
 
 PAGE = "/confirm?next=/preferences/sessions"
 BEN = user_id("ben")
@@ -60,6 +58,7 @@ def may(browser: Browser) -> bool:
     return browser.post("/preferences/sessions/end-others").headers["Location"] == "/preferences/sessions"
 
 
+@BOTH
 @pytest.mark.parametrize("slug", ["acme", "globex"])
 def test_a_code_of_the_app_confirms_once(platform: Platform, clock: time_machine.Traveller, slug: str) -> None:
     browser, held = with_app(platform, slug)
@@ -92,6 +91,7 @@ def test_a_code_whose_owner_used_it_to_sign_in_is_used_up(platform: Platform, cl
     assert send(browser, code=code).status_code == 422
 
 
+@BOTH
 def test_guesses_at_codes_count_with_those_of_the_second_step(
     platform: Platform, clock: time_machine.Traveller
 ) -> None:
@@ -114,6 +114,7 @@ def test_what_is_no_code_confirms_nothing(platform: Platform, clock: time_machin
     assert not may(browser)
 
 
+@BOTH
 def test_a_recovery_code_confirms_once_and_its_owner_is_told(platform: Platform, clock: time_machine.Traveller) -> None:
     browser, held = with_app(platform)
     recorded = events_after(platform, lambda: send(browser, recovery=held.codes[0]))

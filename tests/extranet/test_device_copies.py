@@ -15,9 +15,7 @@ from extranet.models.login import hash_secret
 from extranet.security_log.origin import OPERATOR
 from tests.browser import Browser
 from tests.extranet.world import disable, events_after, log_of, names, try_sign_in
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
 DEVICE = "__Host-device"
 JUST_OVER = timedelta(seconds=61)
@@ -111,6 +109,7 @@ def test_the_browser_whose_id_a_thief_renewed_is_what_betrays_the_thief(
     assert "browser_reused" in names(events_after(platform, lambda: browser.sign_in("anna", PASSWORD)))
 
 
+@BOTH
 def test_two_tabs_that_sign_in_at_once_stay_one_known_browser(
     platform: Platform, clock: time_machine.Traveller
 ) -> None:
@@ -134,6 +133,7 @@ def test_each_of_the_answers_to_two_tabs_is_good_on_its_own(platform: Platform, 
     assert is_known(platform, second)
 
 
+@BOTH
 def test_ten_tabs_in_the_same_instant_make_one_row_and_no_alarm(platform: Platform) -> None:
     browser = left_alone(platform)
     tabs = [copied(platform, browser.cookie(DEVICE)) for _ in range(10)]
@@ -243,6 +243,7 @@ def test_the_next_id_is_another_one_in_another_tenant(platform: Platform) -> Non
         assert devices._following(here.info["keys"], bytes(16)) != devices._following(there.info["keys"], bytes(16))
 
 
+@BOTH
 def test_of_two_rows_added_at_once_the_first_counts(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = left_alone(platform)
     browser.sign_in("ben", PASSWORD)

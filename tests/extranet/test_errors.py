@@ -35,6 +35,10 @@ ERRORS: list[tuple[BaseException, int]] = [
     (refused.LinkRefused(SECRET), 500),
     (refused.FactorRefused(SECRET), 500),
     (refused.SecondStepOver(SECRET), 500),
+    (refused.SupportRefused(SECRET), 500),
+    (refused.NotForSupport(SECRET), 403),
+    (refused.ProviderUnreachable(SECRET), 500),
+    (refused.ProviderUnfit(SECRET), 500),
     (tenancy.BadHost(SECRET), 400),
     (tenancy.UnknownHost(SECRET), 404),
     (tenancy.TenantSuspended(SECRET), 503),
@@ -136,7 +140,7 @@ def test_what_nobody_expects_of_a_database_is_an_error_with_its_traceback(
 
 def test_every_error_there_is_has_been_thought_of() -> None:
     tested = {type(error) for error, _ in ERRORS}
-    elsewhere = {"ExtranetError", "TenancyError", "HostMoved"}
+    elsewhere = {"ExtranetError", "ProviderFault", "TenancyError", "HostMoved"}
     # Raised at the command line alone: on the web they would be a fault of ours.
     commands = {
         "BadSettings",
@@ -150,19 +154,25 @@ def test_every_error_there_is_has_been_thought_of() -> None:
         "Busy",
         "NotInitialised",
         "NoSuchServer",
+        "NoSuchStaff",
+        "BadStaff",
+        "StaffNotReady",
+        "StaffTaken",
         "ServerTaken",
         "ServerInUse",
         "ServerUnusable",
         "UnsafeChange",
         "RunRefused",
         "CopyFailed",
+        "CutOff",
+        "AnchorPruned",
         "NoSuchBackup",
         "BadArchive",
         "BadServer",
         "BackupFailed",
     }
     for module in (refused, tenancy):
-        classes = {value for value in vars(module).values() if isinstance(value, type)}
+        classes = {value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Exception)}
         assert {kind.__name__ for kind in classes - tested} <= elsewhere | commands
 
 

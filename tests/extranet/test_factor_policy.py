@@ -14,9 +14,8 @@ from extranet.models.company import THE_COMPANY
 from tests.extranet.conftest import NOW
 from tests.extranet.factors import SECURITY, add_passkey, is_signed_in, set_up_app
 from tests.extranet.world import add_person
-from tests.platform import Platform, user_id
+from tests.platform import BOTH, Platform, user_id
 
-KEPT_ON = ("sqlite", "postgresql")
 OPTIONAL, ADMINS, EVERYBODY = SecondFactorPolicy
 LATER = NOW + timedelta(days=10)
 EARLIER = NOW - timedelta(days=1)
@@ -107,6 +106,7 @@ def test_a_new_password_comes_first(platform: Platform) -> None:
     assert browser.get(f"{SECURITY}/app").headers["Location"] == SECURITY
 
 
+@BOTH
 @pytest.mark.parametrize("since", [EARLIER, LATER])
 def test_the_last_factor_stays_while_one_is_asked_for(platform: Platform, since: datetime) -> None:
     browser = platform.signed_in("acme", "ben")

@@ -16,9 +16,7 @@ from extranet.errors import NoSlot
 from extranet.request import log
 from tests.browser import Browser
 from tests.extranet.world import count_verifications, log_of, names, try_sign_in
-from tests.platform import PASSWORD, Platform
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, PASSWORD, Platform
 
 
 def spray(platform: Platform, count: int, slug: str = "acme", network: int = 0) -> list[int]:
@@ -78,6 +76,7 @@ def test_in_a_flood_whoever_is_known_is_let_in_as_ever(platform: Platform, monke
     assert try_sign_in(platform.browser(address="10.9.9.9"), "ben", PASSWORD).status_code == 303, "later, but let in"
 
 
+@BOTH
 def test_what_succeeds_or_found_no_slot_is_no_part_of_a_flood(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from extranet.models import KnownBrowser, Login
 from extranet.models.login import hash_secret
 from extranet.request import login as login_step
 from tests.extranet.world import NEW_PASSWORD, disable, events_after, log_of, names, without_token
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
+from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform, user_id
 
 KEPT_ON = ("sqlite", "postgresql")
 
@@ -132,14 +132,14 @@ def test_of_two_pages_that_find_a_login_expired_at_once_one_records_it(
 ) -> None:
     browser = platform.signed_in()
     clock.shift(timedelta(minutes=61))
-    write = login_step._write
+    write = login_step.write_beside
 
     def after_the_other(change: Any) -> None:
         with platform.db("acme") as db:
             logins.end_login(db, user_id("anna"), login_rows(platform)[0].id, OPERATOR_ORIGIN)
         write(change)
 
-    monkeypatch.setattr(login_step, "_write", after_the_other)
+    monkeypatch.setattr(login_step, "write_beside", after_the_other)
     assert names(events_after(platform, lambda: browser.get("/"))) == ["login_ended"]
 
 
@@ -155,6 +155,24 @@ def test_last_seen_is_written_once_a_minute(platform: Platform, clock: time_mach
     clock.shift(timedelta(seconds=61))
     browser.post("/preferences/display", {})
     assert login_rows(platform)[0].last_seen_at == started + timedelta(seconds=122)
+
+
+@SQLITE_ONLY
+def test_a_page_is_shown_while_nothing_can_be_written(
+    platform: Platform, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = platform.signed_in()
+    started = login_rows(platform)[0].last_seen_at
+    clock.shift(timedelta(seconds=61))
+    monkeypatch.setattr("tenants.sqlite._BUSY_TIMEOUT_SECONDS", 0.05)
+    platform.tenancy.databases.forget(platform.tenant("acme"))
+    with platform.db("acme") as db:
+        db.execute(select(func.count()).select_from(Login))
+        assert browser.get("/").status_code == 200
+        assert login_rows(platform)[0].last_seen_at == started
+        assert browser.post("/preferences/display", {}).status_code == 503
+    assert browser.get("/").status_code == 200
+    assert login_rows(platform)[0].last_seen_at > started
 
 
 def test_a_person_has_twenty_logins_and_the_longest_unused_goes_first(

@@ -17,10 +17,8 @@ from extranet.models import User
 from tests.browser import Browser
 from tests.evidence import face, untouched
 from tests.extranet.world import NEW_PASSWORD, disable, events_after, names, row_of, try_sign_in
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 from tests.posted import mails_of
-
-KEPT_ON = ("sqlite", "postgresql")
 
 OLD, NEW = "ben@acme.example", "ben@elsewhere.example"
 CHOSEN = {"password": NEW_PASSWORD, "repeat": NEW_PASSWORD}
@@ -165,6 +163,7 @@ def test_five_a_day_are_asked_for(platform: Platform, ben: Browser) -> None:
     assert len(mails_of(platform, kind=MailKind.CONFIRM_EMAIL)) == 5
 
 
+@BOTH
 def test_whether_somebody_has_the_address_is_told_to_its_owner_alone(platform: Platform, ben: Browser) -> None:
     def asked(address: str) -> list[object]:
         answer = face(ask(ben, address))
@@ -180,6 +179,7 @@ def test_whether_somebody_has_the_address_is_told_to_its_owner_alone(platform: P
     assert (email(platform), email(platform, "anna")) == (OLD, "anna@acme.example")
 
 
+@BOTH
 def test_an_address_taken_meanwhile_is_refused(platform: Platform, ben: Browser) -> None:
     ask(ben, "free@acme.example")
     with platform.db("acme") as db:
@@ -188,6 +188,7 @@ def test_an_address_taken_meanwhile_is_refused(platform: Platform, ben: Browser)
     assert email(platform) == OLD
 
 
+@BOTH
 def test_of_two_who_confirm_one_address_at_once_one_gets_it(platform: Platform) -> None:
     browsers = [platform.signed_in("acme", name) for name in ("ben", "gus")]
     paths = []
@@ -198,6 +199,7 @@ def test_of_two_who_confirm_one_address_at_once_one_gets_it(platform: Platform) 
     assert sorted(confirm_at_once(browsers)) == [303, 422]
 
 
+@BOTH
 def test_what_only_the_database_noticed_is_refused_alike(
     platform: Platform, ben: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +210,7 @@ def test_what_only_the_database_noticed_is_refused_alike(
     assert email(platform) == OLD
 
 
+@BOTH
 def test_of_twenty_confirmations_at_once_one_succeeds(platform: Platform, ben: Browser) -> None:
     ask(ben)
     path = link(platform, MailKind.CONFIRM_EMAIL)

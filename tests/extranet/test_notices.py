@@ -18,7 +18,7 @@ from extranet.security_log.origin import OPERATOR
 from tests.browser import Browser
 from tests.evidence import untouched
 from tests.extranet.world import NEW_PASSWORD, add_person, disable, events_after, names, row_of, try_sign_in
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
+from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform, user_id
 from tests.posted import mails_of
 
 KEPT_ON = ("sqlite", "postgresql")
@@ -93,6 +93,30 @@ def test_a_new_browser_is_told_but_not_the_first(platform: Platform) -> None:
     assert (mail.to, "Firefox, Linux" in mail.text, "192.0.2.10" in mail.text) == ("ben@acme.example", True, True)
     with untouched(platform, "globex"):
         platform.signed_in("acme", "ben")
+
+
+@SQLITE_ONLY
+def test_after_ten_new_browsers_in_a_day_one_mail_says_that_there_are_many(
+    platform: Platform, clock: time_machine.Traveller
+) -> None:
+    def sign_in_anew(times: int) -> None:
+        for _ in range(times):
+            platform.signed_in("acme", "ben")
+
+    def told() -> tuple[int, int]:
+        return tuple(len(mails_of(platform, kind=kind)) for kind in (MailKind.NEW_BROWSER, MailKind.MANY_NEW_BROWSERS))
+
+    sign_in_anew(11)
+    assert told() == (10, 0)
+    recorded = events_after(platform, lambda: sign_in_anew(4))
+    assert told() == (10, 1)
+    assert names(recorded).count("new_browser") == 4
+    mail = mails_of(platform, kind=MailKind.MANY_NEW_BROWSERS)[0]
+    assert mail.path("/stranger")
+    assert "more than ten browsers in one day" in " ".join(mail.text.split())
+    clock.shift(timedelta(hours=25))
+    sign_in_anew(1)
+    assert told() == (11, 1)
 
 
 def test_a_browser_forgotten_is_new_again(platform: Platform, clock: time_machine.Traveller) -> None:

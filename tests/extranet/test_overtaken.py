@@ -8,9 +8,7 @@ import pytest
 
 from extranet.models import Company, Profile, User
 from tests.browser import Browser
-from tests.platform import Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, Platform, user_id
 
 FORMS = {
     "/preferences/profile": ("position", "department"),
@@ -37,6 +35,7 @@ def opened(browser: Browser, path: str) -> dict[str, str]:
     return fields | ({"street": "1 Rue", "city": "Lyon", "country": "FR"} if path.endswith("company") else {})
 
 
+@BOTH
 @pytest.mark.parametrize(("path", "fields"), FORMS.items())
 def test_the_second_of_two_tabs_is_asked_before_it_undoes_the_first(
     platform: Platform, path: str, fields: tuple[str, str]

@@ -31,9 +31,8 @@ from tests.extranet.factors import (
     token_on,
 )
 from tests.extranet.world import add_person, disable, events_after, log_of, names
-from tests.platform import PASSWORD, Platform, user_id
+from tests.platform import BOTH, PASSWORD, Platform, user_id
 
-KEPT_ON = ("sqlite", "postgresql")
 BEN = user_id("ben")
 
 
@@ -45,6 +44,7 @@ def passkey(platform: Platform) -> SoftAuthenticator:
     return held.passkey
 
 
+@BOTH
 def test_a_passkey_signs_in_without_a_password_and_as_the_second_step(
     platform: Platform, passkey: SoftAuthenticator
 ) -> None:
@@ -79,6 +79,7 @@ def test_what_is_asked_for_names_this_host_and_a_random_person(platform: Platfor
     assert not visitor.get("allowCredentials")
 
 
+@BOTH
 def test_visitors_who_ask_for_challenges_leave_no_row(platform: Platform) -> None:
     before = dump(platform, "acme")
     for _ in range(20):
@@ -86,6 +87,7 @@ def test_visitors_who_ask_for_challenges_leave_no_row(platform: Platform) -> Non
     assert dump(platform, "acme") == before
 
 
+@BOTH
 def test_existing_passkeys_are_excluded_and_none_is_added_twice(platform: Platform) -> None:
     browser = platform.signed_in("acme", "ben")
     made = SoftAuthenticator(browser.origin)
@@ -160,6 +162,7 @@ def test_a_challenge_is_answered_once(platform: Platform, passkey: SoftAuthentic
     assert not is_signed_in(other)
 
 
+@BOTH
 def test_of_twenty_who_send_one_answer_one_is_signed_in(platform: Platform, passkey: SoftAuthenticator) -> None:
     browser = platform.browser()
     token, cookie = browser.token(), browser.cookie("__Host-session")
@@ -302,6 +305,7 @@ def test_passkeys_are_named_renamed_and_removed_by_their_owner(platform: Platfor
     assert mails_to(platform)[-3:] == ["factor_added", "factor_added", "factor_removed"]
 
 
+@BOTH
 def test_there_are_twenty_at_most(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "MOST_PASSKEYS", 2)
     browser = platform.signed_in("acme", "ben")
@@ -320,6 +324,7 @@ def test_a_passkey_without_a_proper_name_is_not_added(platform: Platform, name: 
         assert db.scalars(select(func.count(Passkey.id))).one() == 0
 
 
+@BOTH
 def test_used_challenges_are_swept_when_they_are_of_no_use(
     platform: Platform, passkey: SoftAuthenticator, clock: time_machine.Traveller
 ) -> None:

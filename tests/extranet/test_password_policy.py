@@ -21,10 +21,7 @@ from extranet.models import Company, PreviousPassword, User
 from extranet.security_log.origin import OPERATOR
 from tests.browser import Browser
 from tests.extranet.world import NEW_PASSWORD, count_verifications, events_after, names, try_sign_in
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
-SQLITE = pytest.mark.parametrize("kept_on", ["sqlite"], indirect=True)
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
 PAGE = "/preferences/security"
 # Random, so that length alone decides; long enough for every boundary.
@@ -82,7 +79,6 @@ def test_a_password_from_before_a_stricter_rule_still_opens_the_account(platform
     assert try_sign_in(platform.browser(), "anna", PASSWORD).status_code == 303
 
 
-@SQLITE
 @pytest.mark.parametrize(
     "password",
     [
@@ -103,7 +99,6 @@ def test_all_characters_count_to_the_last_and_none_is_folded(platform: Platform,
     assert try_sign_in(platform.browser(), "anna", password).status_code == 303
 
 
-@SQLITE
 def test_a_kilobyte_is_read_to_its_last_byte_and_not_one_more_is_hashed(platform: Platform) -> None:
     longest = RANDOM[:100] + "".join(f"{number:04d}" for number in range(231))
     assert len(longest) == 1024
@@ -188,7 +183,6 @@ def test_the_words_of_a_tenant_are_its_own(platform: Platform) -> None:
     assert {"acme", "Acme", "anna", "Anna", "Martin", "extranet", "acme.example"} <= words("acme")
 
 
-@SQLITE
 def test_none_of_the_last_five_is_taken_again(platform: Platform, clock: time_machine.Traveller) -> None:
     browser = platform.signed_in()
     passwords = [PASSWORD] + [f"{number} purple kettles sing at noon" for number in range(1, 8)]
@@ -221,6 +215,7 @@ def test_an_operator_cannot_set_one_of_the_last_five_either(platform: Platform) 
                 operations.set_password(db, platform.passwords, user, earlier, OPERATOR_ORIGIN, OPERATOR)
 
 
+@BOTH
 def test_earlier_passwords_are_sealed_to_their_owner_and_noise_elsewhere(platform: Platform) -> None:
     assert change(platform.signed_in(), PASSWORD, NEW_PASSWORD) == 303
     with platform.db("acme") as db:
@@ -254,7 +249,6 @@ def strength(browser: Browser, password: str, token: str | None = None):
     return browser.post("/password/strength", {"password": password}, token=token)
 
 
-@SQLITE
 @pytest.mark.parametrize(
     ("password", "score", "says"),
     [
@@ -334,7 +328,6 @@ def test_the_meter_stops_after_three_hundred_and_leaves_nothing_behind(
             assert b"canary 9z" not in file.read_bytes()
 
 
-@SQLITE
 def test_the_pages_offer_the_meter_and_work_without_it(platform: Platform) -> None:
     page = platform.signed_in().get(PAGE).text
     assert 'data-strength="/password/strength"' in page

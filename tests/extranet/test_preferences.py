@@ -22,9 +22,7 @@ from extranet.security_log.events import Event, TenantEvent
 from extranet.security_log.operations import journal
 from extranet.security_log.words import SENTENCES
 from tests.extranet.world import COMPANY, DISPLAY, events_after, log_of, names, row_of, try_sign_in, value_of
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
 
 @pytest.mark.parametrize("slug", ["acme", "globex"])
@@ -55,7 +53,6 @@ def test_display_takes_effect_on_the_next_page(platform: Platform, clock: time_m
     assert 'lang="en"' in other.get("/").text
 
 
-@SQLITE_ONLY
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -103,6 +100,7 @@ def test_preferences_begin_with_the_profile(platform: Platform) -> None:
     assert platform.signed_in().get("/preferences/").headers["Location"] == "/preferences/profile"
 
 
+@BOTH
 def test_sessions_lists_one_s_own_logins_and_ends_one(platform: Platform) -> None:
     here, other = platform.signed_in(), platform.signed_in()
     colleague = platform.signed_in("acme", "ben")
@@ -183,6 +181,7 @@ def test_every_event_has_a_label(platform: Platform) -> None:
     assert len({str(sentence) for sentence in SENTENCES.values()}) == len(SENTENCES)
 
 
+@BOTH
 def test_history_shows_one_s_own_entries_newest_first_in_pages(platform: Platform) -> None:
     browser = platform.signed_in()
     browser.post("/preferences/display", {**DISPLAY, "rows_per_page": "10"})
@@ -220,6 +219,7 @@ def test_history_shows_kinds_that_this_release_does_not_know(platform: Platform)
     assert "levitated" in browser.get("/preferences/history").text
 
 
+@BOTH
 @pytest.mark.parametrize(("language", "delimiter"), [("en", ","), ("fr", ";"), ("nl", ";")])
 def test_history_can_be_downloaded_without_running_anything(platform: Platform, language: str, delimiter: str) -> None:
     browser = platform.signed_in()
@@ -245,6 +245,7 @@ def test_a_cell_that_begins_like_a_formula_is_text(cell: str) -> None:
     assert _harmless("x" + cell) == "x" + cell
 
 
+@BOTH
 def test_this_was_not_me_shuts_everybody_else_out(platform: Platform) -> None:
     stranger, here = platform.signed_in(), platform.signed_in()
     recorded = events_after(platform, lambda: here.post("/preferences/history/not-me"))
@@ -277,7 +278,6 @@ def test_an_administrator_changes_the_company_and_members_read_it(platform: Plat
         assert db.scalars(select(CompanyVersion)).one().changed_by == user_id("anna")
 
 
-@SQLITE_ONLY
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -22,9 +22,8 @@ from tests.extranet.factors import (
     token_on,
 )
 from tests.extranet.world import events_after, log_of, names, value_of
-from tests.platform import Platform, user_id
+from tests.platform import BOTH, Platform, user_id
 
-KEPT_ON = ("sqlite", "postgresql")
 BEN = user_id("ben")
 
 
@@ -34,6 +33,7 @@ def held(platform: Platform) -> Equipped:
     return set_up_app(platform.signed_in("acme", "ben"))
 
 
+@BOTH
 def test_ten_codes_of_eighty_bits_come_with_the_first_factor_and_only_a_mac_is_kept(
     platform: Platform, held: Equipped
 ) -> None:
@@ -85,6 +85,7 @@ def test_using_one_is_told_and_recorded_and_few_left_are_warned_of(platform: Pla
     assert "Make new ones while you can" in page
 
 
+@BOTH
 def test_new_codes_replace_all_earlier_ones(platform: Platform, held: Equipped) -> None:
     browser = platform.browser()
     browser = pending(platform)
@@ -98,6 +99,7 @@ def test_new_codes_replace_all_earlier_ones(platform: Platform, held: Equipped) 
     assert second_step(pending(platform), recovery=codes[3]).status_code == 303
 
 
+@BOTH
 def test_of_twenty_who_use_one_at_once_exactly_one_succeeds(platform: Platform) -> None:
     with platform.db("acme") as db:
         code = recovery_codes.make_codes(db, BEN)[0]

@@ -28,10 +28,8 @@ from tests.extranet.world import (
     row_of,
     try_sign_in,
 )
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform, user_id
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 from tests.posted import mails_of
-
-KEPT_ON = ("sqlite", "postgresql")
 
 CHOSEN = {"password": NEW_PASSWORD, "repeat": NEW_PASSWORD}
 
@@ -99,6 +97,7 @@ def test_the_answer_is_the_same_for_everybody(platform: Platform) -> None:
         assert faces(platform, name) == expected, name
 
 
+@BOTH
 def test_the_same_is_written_for_everybody_and_taken_back(platform: Platform) -> None:
     """How long the answer takes must not tell who has an account: the statements are counted, not the milliseconds."""
     platform.invite("acme", "nina")
@@ -164,6 +163,7 @@ def test_nobody_and_the_disabled_get_nothing_and_it_is_noted(platform: Platform)
         assert db.scalar(select(func.count()).select_from(OneTimeLink)) == 0
 
 
+@BOTH
 @pytest.mark.parametrize("name", ["m\u0131ke@acme.example", "mike@acme.examp1e", "mike", "mik\u0435@acme.example"])
 def test_a_look_alike_of_an_address_finds_nobody(platform: Platform, name: str) -> None:
     add_person(platform, "mike7")
@@ -173,6 +173,7 @@ def test_a_look_alike_of_an_address_finds_nobody(platform: Platform, name: str) 
     assert mails_of(platform, kind=MailKind.RESET) == []
 
 
+@BOTH
 def test_one_that_folds_to_an_address_is_answered_at_the_stored_one(platform: Platform) -> None:
     """The Kelvin sign becomes a k in lower case; what is typed is never where the mail goes."""
     add_person(platform, "kay")
@@ -180,6 +181,7 @@ def test_one_that_folds_to_an_address_is_answered_at_the_stored_one(platform: Pl
     assert {mail.to for mail in mails_of(platform, kind=MailKind.RESET)} == {"kay@acme.example"}
 
 
+@BOTH
 def test_three_an_hour_and_five_a_day_are_mailed_and_the_rest_dropped_in_silence(
     platform: Platform, clock: time_machine.Traveller
 ) -> None:
@@ -197,6 +199,7 @@ def test_three_an_hour_and_five_a_day_are_mailed_and_the_rest_dropped_in_silence
     assert mails_of(platform, kind=MailKind.RESET)[-1].to == "anna@acme.example"
 
 
+@BOTH
 def test_an_address_asks_ten_times_an_hour_at_all_tenants_together(platform: Platform) -> None:
     for number in range(9):
         ask(platform, f"somebody{number}")
@@ -295,6 +298,7 @@ def test_it_works_once(platform: Platform) -> None:
     assert platform.browser().get(path).status_code == 410
 
 
+@BOTH
 def test_of_twenty_at_once_one_succeeds(platform: Platform, kept_on: str) -> None:
     path = reset_path(platform)
     browsers = [carrier(platform, path) for _ in range(20)]

@@ -166,13 +166,13 @@ def failures(platform: Platform, attempts: Iterable[tuple[str, str]]) -> list[st
 @pytest.mark.parametrize(
     ("attempts", "most"),
     [
-        ([("ben", "203.0.113.7")] * 10_000, 40),
-        ([("ben", f"10.{number // 250}.{number % 250}.1") for number in range(3_000)], 40),
-        ([(f"nobody{number}", f"10.{number // 250}.{number % 250}.1") for number in range(3_000)], 650),
+        ([("ben", "203.0.113.7")] * 1_000, 40),
+        ([("ben", f"10.{number // 250}.{number % 250}.1") for number in range(600)], 40),
+        ([(f"nobody{number}", f"10.{number // 250}.{number % 250}.1") for number in range(1_200)], 650),
     ],
     ids=["one name from one address", "one name from everywhere", "any name from everywhere"],
 )
-def test_thousands_of_failures_leave_a_bounded_number_of_entries(
+def test_a_flood_of_failures_leaves_a_bounded_number_of_entries(
     platform: Platform, attempts: list[tuple[str, str]], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform.passwords, "verify", lambda *_, **__: False)

@@ -13,9 +13,7 @@ from extranet.accounts import logins
 from extranet.models import Company, Login
 from tests.browser import Browser
 from tests.extranet.world import events_after, names
-from tests.platform import PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, PASSWORD, Platform, user_id
 
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36"
 UPDATED = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"
@@ -31,6 +29,7 @@ def login_rows(platform: Platform, slug: str = "acme") -> list[Login]:
         return list(db.scalars(select(Login).order_by(Login.started_at)))
 
 
+@BOTH
 @pytest.mark.parametrize("slug", ["acme", "globex"])
 def test_a_login_ends_after_as_many_idle_minutes_as_the_tenant_says(
     platform: Platform, clock: time_machine.Traveller, slug: str
@@ -47,6 +46,7 @@ def test_a_login_ends_after_as_many_idle_minutes_as_the_tenant_says(
     assert there.get("/").status_code == 200
 
 
+@BOTH
 def test_the_page_lists_no_login_that_has_been_idle_too_long(platform: Platform, clock: time_machine.Traveller) -> None:
     platform.signed_in()
     allow(platform, 10)
@@ -136,6 +136,7 @@ def test_forgetting_the_browser_in_use_clears_what_it_kept(platform: Platform) -
     assert response.headers["Clear-Site-Data"] == '"cache"'
 
 
+@BOTH
 def test_who_is_signed_in_is_found_in_one_query(platform: Platform) -> None:
     """Whatever a session's rules are, a page asks the database once who is there."""
     browser = platform.signed_in()

@@ -20,9 +20,7 @@ from tests.extranet.world import (
     value_of,
     without_token,
 )
-from tests.platform import CHEAPEST, PASSWORD, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, CHEAPEST, PASSWORD, Platform, user_id
 
 REFUSED = ("unknown1", "wrongpw1", "disabled", "invited1")
 
@@ -37,6 +35,7 @@ def crowd(platform: Platform) -> Platform:
     return platform
 
 
+@BOTH
 @pytest.mark.parametrize("slug", ["acme", "globex"])
 @pytest.mark.parametrize("name", ["anna", "ANNA", "  anna ", "{slug}"])
 def test_a_username_or_an_address_in_any_case_opens_the_account(platform: Platform, slug: str, name: str) -> None:
@@ -58,6 +57,7 @@ def test_all_refusals_have_the_same_status_headers_and_body(crowd: Platform) -> 
     assert "do not open an account" in body
 
 
+@BOTH
 def test_all_refusals_cost_the_same_number_of_verifications(crowd: Platform) -> None:
     hasher = count_verifications(crowd)
     costs = []
@@ -125,6 +125,7 @@ def test_a_hash_of_another_user_or_tenant_opens_nothing(platform: Platform) -> N
             assert try_sign_in(platform.browser(), "anna", "the password of globex people").status_code == 422
 
 
+@BOTH
 def test_a_hash_with_older_parameters_costs_no_less_and_is_renewed_by_signing_in(platform: Platform) -> None:
     old = Passwords(Cost(time=1, memory=16, lanes=1), slots=1)
     with platform.db("acme") as db:
@@ -146,6 +147,7 @@ def test_a_current_hash_is_left_alone(platform: Platform) -> None:
     assert row_of(platform).password == before
 
 
+@BOTH
 def test_an_account_disabled_while_its_password_is_verified_stays_shut(platform: Platform) -> None:
     hasher = count_verifications(platform)
     verify = hasher.verify
@@ -158,6 +160,7 @@ def test_an_account_disabled_while_its_password_is_verified_stays_shut(platform:
     assert try_sign_in(platform.browser(), "ben", PASSWORD).status_code == 422
 
 
+@BOTH
 def test_signing_in_records_who_from_where_with_which_login(platform: Platform) -> None:
     browser = platform.browser(address="203.0.113.5")
     recorded = events_after(platform, lambda: browser.sign_in("anna", PASSWORD))

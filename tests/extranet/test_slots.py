@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from extranet.accounts.passwords import LONGEST_QUEUE
 from extranet.accounts.slots import SharedSlots, Slots
 from extranet.errors import NoSlot
-from tests.platform import Platform
+from extranet.models import Company
+from tests.platform import PASSWORD, Platform
 
 
 def test_a_process_has_as_many_slots_as_it_was_given() -> None:
@@ -70,3 +74,34 @@ def test_those_who_find_the_queue_full_are_told_at_once(platform: Platform) -> N
             passwords.verify(keys, "", b"", "x")
         held.close()
         assert [future.result() for future in waiting] == [False] * LONGEST_QUEUE
+
+
+def test_whoever_finds_no_place_is_told_at_once_even_while_others_write(platform: Platform) -> None:
+    """Else two hundred at one tenant would wait for its database with all threads there are."""
+    visitor, reader = platform.browser(), platform.signed_in("acme", "ben")
+    token = visitor.token()
+    with ThreadPoolExecutor(LONGEST_QUEUE) as pool, ExitStack() as held:
+        leave = threading.Event()
+        held.callback(leave.set)
+        arrived = threading.Semaphore(0)
+
+        def stay() -> None:
+            with platform.passwords.place():
+                arrived.release()
+                leave.wait()
+
+        for _ in range(LONGEST_QUEUE):
+            pool.submit(stay)
+        for _ in range(LONGEST_QUEUE):
+            arrived.acquire()
+        # Somebody writes at this tenant all the while: who is refused must not even want to.
+        db = held.enter_context(platform.db("acme"))
+        db.execute(update(Company).values(accent_hue=10))
+        started = time.monotonic()
+        refused = visitor.post("/login", {"username": "anna", "password": PASSWORD}, token=token)
+        assert time.monotonic() - started < 1
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "3")
+        assert "Many people are signing in" in refused.text
+        assert reader.get("/preferences/profile").status_code == 200
+        db.rollback()
+    assert visitor.sign_in("anna", PASSWORD).headers["Location"] == "/"

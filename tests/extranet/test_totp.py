@@ -33,12 +33,12 @@ from tests.extranet.factors import (
     token_on,
 )
 from tests.extranet.world import events_after, names
-from tests.platform import Platform, user_id
+from tests.platform import BOTH, Platform, user_id
 
-KEPT_ON = ("sqlite", "postgresql")
 BEN = user_id("ben")
 
 
+@BOTH
 def test_a_secret_has_160_bits_and_lies_sealed_for_its_owner_alone(platform: Platform) -> None:
     held = set_up_app(platform.signed_in("acme", "ben"))
     assert re.fullmatch(r"[A-Z2-7]{32}", held.key)
@@ -111,6 +111,7 @@ def test_a_code_of_one_step_before_or_after_is_right_and_no_other(
     assert answer.status_code == (303 if works else 422)
 
 
+@BOTH
 def test_no_code_works_twice_nor_one_before_the_last(platform: Platform, clock: time_machine.Traveller) -> None:
     held = set_up_app(platform.signed_in("acme", "ben"))
     assert second_step(pending(platform), code=held.code()).status_code == 422, "it confirmed the app"
@@ -122,6 +123,7 @@ def test_no_code_works_twice_nor_one_before_the_last(platform: Platform, clock: 
     assert second_step(pending(platform), code=f" {held.code()[:3]} {held.code()[3:]} ").status_code == 303
 
 
+@BOTH
 def test_of_twenty_who_use_one_code_at_once_exactly_one_succeeds(platform: Platform) -> None:
     secret, start = totp.new_secret(), Barrier(20)
     with platform.db("acme") as db:
@@ -137,6 +139,7 @@ def test_of_twenty_who_use_one_code_at_once_exactly_one_succeeds(platform: Platf
         assert sum(pool.map(use, range(20))) == 1
 
 
+@BOTH
 def test_of_twenty_browsers_that_send_one_code_one_is_signed_in(platform: Platform) -> None:
     held = set_up_app(platform.signed_in("acme", "ben"))
     browsers = [pending(platform, address=f"192.0.2.{number}") for number in range(20)]

@@ -91,13 +91,13 @@ def test_a_dozen_tabs_opened_at_once_after_a_pause_are_all_answered(
     with platform.db("acme") as db:
         db.execute(update(Login).values(last_seen_at=utc_now() - timedelta(minutes=2)))
     tabs = [platform.browser() for _ in range(12)]
-    write = login._write
+    write = login.write_beside
 
     def write_later(change: Any) -> None:
         time.sleep(0.05)
         write(change)
 
-    monkeypatch.setattr(login, "_write", write_later)
+    monkeypatch.setattr(login, "write_beside", write_later)
     for tab in tabs:
         tab.set_cookie("__Host-session", browser.cookie("__Host-session"))
     with ThreadPoolExecutor(len(tabs)) as pool:

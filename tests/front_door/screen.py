@@ -21,7 +21,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     # Or Chromium itself would refuse what these tests are to see the product refuse: a foreign page asking 127.0.0.1.
     "--disable-features=LocalNetworkAccessChecks",
-    f"--host-resolver-rules=MAP *.{DOMAIN} 127.0.0.1, EXCLUDE *.localhost, MAP * ~NOTFOUND",
+    f"--host-resolver-rules=MAP *.{DOMAIN} 127.0.0.1, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND",
 ]
 
 

@@ -11,8 +11,10 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from extranet.accounts import operations
 from extranet.accounts.operations import NewUser
 from extranet.i18n import LANGUAGES
-from extranet.models import Role
+from extranet.models import Consent, Identity, IdentityProvider, Role
+from extranet.models.single_sign_on import THE_PROVIDER
 from extranet.security_log.origin import OPERATOR
+from extranet.single_sign_on.consents import SIGN_ON
 from tests.front_door.conftest import Open
 from tests.front_door.door import Door
 from tests.front_door.screen import Screen
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.front_door, pytest.mark.browser, pytest.mark.timeout(1
 
 WIDTHS = (390, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+ISSUER = "https://id.acme.example"
 # Without the list of what is well, which is long.
 _RUN_AXE = """rules => axe.run({resultTypes: ['violations'], ...rules}).then(found => found.violations.map(
   ({id, nodes}) => [id, nodes.map(({html, failureSummary}) => [html, failureSummary])]
@@ -41,8 +44,11 @@ SIGNED_IN = (
     "/admin/invitations",
     "/admin/import",
     "/admin/policy",
+    "/admin/single-sign-on",
+    "/admin/single-sign-on/remove",
     "/admin/look",
     "/admin/usage",
+    "/admin/support",
     "/admin/activity",
     "/nothing-here",
 )
@@ -134,3 +140,7 @@ def _add_user(door: Door, username: str, language: str) -> None:
         user = operations.create_user(db, new, OPERATOR_ORIGIN, OPERATOR)
         operations.set_password(db, door.platform.passwords, user, PASSWORD, OPERATOR_ORIGIN, OPERATOR)
         user.language = language
+        if db.get(IdentityProvider, THE_PROVIDER) is None:
+            db.add(IdentityProvider(name="Acme ID", issuer=ISSUER, client_id="extranet", client_secret=b"sealed"))
+        db.add(Identity(user_id=user.id, issuer=ISSUER, subject=username, name=user.email))
+        db.add(Consent(user_id=user.id, purpose=SIGN_ON, detail=ISSUER, text_version="2026-11"))

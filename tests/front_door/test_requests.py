@@ -154,7 +154,7 @@ def test_the_socket_is_for_its_owner_and_group_alone(door: Door) -> None:
 
 def test_the_access_log_holds_no_query_and_no_invitation(door: Door) -> None:
     door.ask("/login?next=/a-secret-in-a-query")
-    links = ("/invitation", "/reset", "/stranger", "/email/confirm", "/email/undo")
+    links = ("/invitation", "/reset", "/stranger", "/email/confirm", "/email/undo", "/support")
     for page in links:
         door.ask(f"{page}/a-secret-in-a-path")
     log = (door.folder / "access.log").read_text()

@@ -91,7 +91,8 @@ def test_a_logo_and_a_welcome_are_shown_at_their_own_host_alone(platform: Platfo
     with untouched(platform, "globex"):
         browser.post("/admin/look/logo", {"logo": (io.BytesIO(drawn.getvalue()), "l.png")})
         browser.post("/admin/look", {"accent_hue": "0", "welcome": "canary of acme"})
-        browser.post("/admin/policy", {"second_factor": "optional", "shortest_password": "20", "idle_minutes": "9"})
+        policy = {"second_factor": "optional", "shortest_password": "20", "idle_minutes": "9", "log_days": "200"}
+        assert browser.post("/admin/policy", policy).status_code == 303
     stranger = platform.browser("globex")
     assert stranger.get("/logo").status_code == 404
     assert b"canary" not in said(stranger.get("/login"))

@@ -36,7 +36,7 @@ from extranet.request.cookies import DEVICE_COOKIE, SESSION_COOKIE
 from extranet.security_log.origin import OPERATOR
 from tenants import lifecycle
 from tenants.settings import read_settings
-from tenants.sqlite import SIDE_FILES
+from tenants.sqlite_files import SIDE_FILES
 from tenants.tenancy import Tenancy
 from tests.browser import Browser
 from tests.evidence import ask, bytes_of, post_form, sees_every_change
@@ -77,8 +77,14 @@ PAGES = (
     "/preferences/history.csv",
     "/preferences/company",
     f"/people/{user_id('ben')}/avatar",
+    "/admin/people.csv",
+    "/admin/security-log",
+    "/admin/security-log.csv",
+    "/admin/activity",
+    "/admin/activity.csv",
     "/nowhere",
 )
+LOGS = ("/admin/security-log", "/admin/security-log.csv", "/admin/activity", "/admin/activity.csv")
 TOLD_STRANGERS = {
     "/login": 200,
     "/forgotten": 200,
@@ -251,6 +257,13 @@ class ThreeTenants(RuleBasedStateMachine):
     def change_company(self, slug: str, person: str) -> None:
         data = {"legal_name": CANARIES[slug], "street": f"{next(self.numbers)} Road", "city": "Lyon", "country": "FR"}
         self.post(slug, person, "/preferences/company", {**data, "sector": "", "accent_hue": "0"})
+        self.look_at_a_log_or_take_it_away(slug, LOGS[next(self.numbers) % len(LOGS)])
+
+    def look_at_a_log_or_take_it_away(self, slug: str, path: str) -> None:
+        self.post(slug, "anna", "/admin/logs/notice", {})
+        said = self.browser(slug, "anna").get(path)
+        self.met[f"{slug} in its logs"] += CANARIES[slug].encode() in said.data
+        assert self.check(slug, said).status_code == 200
 
     @rule(slug=tenants, person=people, good=st.booleans())
     def upload_a_picture(self, slug: str, person: str, good: bool) -> None:
@@ -390,9 +403,10 @@ def place(kept_on: str, request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 EXAMPLES = {"sqlite": (20, 40), "postgresql": (8, 30)}
-ENOUGH = {"sqlite": (10, 30, 2), "postgresql": (0, 10, 0)}
+ENOUGH = {"sqlite": (10, 30, 2, 2), "postgresql": (0, 10, 0, 0)}
 
 
+@pytest.mark.timeout(400)
 def test_no_canary_leaves_its_tenant_whatever_people_do(place: Place, kept_on: str, homes: Iterator[Path]) -> None:
     met: Counter[str] = Counter()
     examples, steps = EXAMPLES[kept_on]
@@ -409,10 +423,11 @@ def test_no_canary_leaves_its_tenant_whatever_people_do(place: Place, kept_on: s
             phases=[Phase.generate],
         ),
     )
-    at_home, on_disk, of_each = ENOUGH[kept_on]
+    at_home, on_disk, of_each, logged = ENOUGH[kept_on]
     # Otherwise it was not looked for where there was something to find.
     for slug in TENANTS:
         assert met[f"{slug} at home"] > at_home
         assert met[f"{slug} on disk"] > on_disk
+        assert met[f"{slug} in its logs"] >= logged
     for what in ("new passwords", "databases put in place of another", "foreign invitations"):
         assert met[what] > of_each, what

@@ -13,7 +13,7 @@ from extranet.accounts.operations import find_user, set_password
 from extranet.models import Profile, User
 from extranet.request.cookies import SESSION_COOKIE
 from extranet.security_log.origin import OPERATOR
-from tenants.sqlite import SIDE_FILES
+from tenants.sqlite_files import SIDE_FILES
 from tests.evidence import ask, dump, folder_of, post_form, untouched
 from tests.platform import OPERATOR_ORIGIN, PASSWORD, SLUGS, Platform, copy_home, open_platform, user_id
 

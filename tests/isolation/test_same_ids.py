@@ -38,9 +38,11 @@ from extranet.models import (
 from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from extranet.security_log.origin import OPERATOR
+from extranet.single_sign_on.consents import TEXT_VERSION
 from tests.browser import Browser
 from tests.evidence import everything_of, face, said, stored_files, untouched
-from tests.isolation import factors
+from tests.extranet import sign_on_page
+from tests.isolation import factors, support_access
 from tests.platform import (
     OPERATOR_ORIGIN,
     PASSWORD,
@@ -61,6 +63,9 @@ BEN = user_id("ben")
 LOGIN = "1" * 32
 BROWSER = "b" * 32
 VERSION = "e" * 32
+# Inside the operator's own network: refused before a byte leaves.
+NOT_ASKED = "https://127.0.0.1:1"
+AGREED = {"agreed": TEXT_VERSION}
 NEW_PASSWORD = "seven purple lanterns over quiet water"
 COLOURS = {"acme": (200, 30, 30), "globex": (30, 30, 200)}
 
@@ -152,6 +157,19 @@ def ask_for_ben(platform: Platform, slug: str, browser: Browser) -> None:
         factor_resets.ask(db, db.get_one(User, BEN), OPERATOR_ORIGIN, user_id("gus"))
 
 
+def link_ben(platform: Platform, slug: str, _browser: Browser) -> None:
+    """Set up an identity provider of the same issuer in each tenant, and link ben with the same subject there."""
+    if sign_on_page.stored(platform, slug):
+        return
+    sign_on_page.set_up(platform, slug, name=f"canary of {slug}", issuer=NOT_ASKED)
+    sign_on_page.link(platform, "ben", slug, NOT_ASKED)
+
+
+def invite_by_sign_on(platform: Platform, slug: str, browser: Browser) -> None:
+    link_ben(platform, slug, browser)
+    open_invitation(platform, slug, browser)
+
+
 def let_proof_age(platform: Platform, slug: str, _browser: Browser) -> None:
     with platform.db(slug) as db:
         for login in db.scalars(select(Login)):
@@ -235,12 +253,34 @@ ADMIN_READING = {
     "/admin/import/left-out.csv": Example("/admin/import/left-out.csv", person="anna", prepare=upload_table),
     "/admin/import/example.csv": Example("/admin/import/example.csv", person="anna"),
     "/admin/policy": Example("/admin/policy", person="anna", shows=True),
+    "/admin/single-sign-on": Example("/admin/single-sign-on", person="anna", prepare=link_ben, shows=True),
+    "/admin/single-sign-on/remove": Example(
+        "/admin/single-sign-on/remove", person="anna", prepare=link_ben, shows=True
+    ),
     "/admin/look": Example("/admin/look", person="anna", prepare=upload_logo, shows=True),
     "/admin/usage": Example("/admin/usage", person="anna", shows=True),
     "/admin/security-log": Example("/admin/security-log?person=ben", person="anna", prepare=read_notice, shows=True),
     "/admin/security-log.csv": Example("/admin/security-log.csv", person="anna", prepare=read_notice, shows=True),
     "/admin/activity": Example("/admin/activity", person="anna", prepare=read_notice, shows=True),
     "/admin/activity.csv": Example("/admin/activity.csv?person=ben", person="anna", prepare=read_notice),
+}
+SUPPORT_READING = {
+    "/admin/support": Example("/admin/support", person="anna", prepare=support_access.plant, shows=True),
+    "/support/<token>": Example("/support/" + "A" * 43, person="", shows=True, status=410),
+    "/support": Example("/support", person="", prepare=support_access.open_link, shows=True),
+}
+SUPPORT_CHANGING = {
+    "/admin/support/<grant_id>/grant": Example(
+        f"/admin/support/{support_access.ASKED}/grant", person="anna", prepare=support_access.fill_grant
+    ),
+    "/admin/support/<grant_id>/decline": Example(
+        f"/admin/support/{support_access.ASKED}/decline", person="anna", prepare=support_access.plant
+    ),
+    "/admin/support/<grant_id>/revoke": Example(
+        f"/admin/support/{support_access.GRANTED}/revoke", person="anna", prepare=support_access.plant
+    ),
+    "/support": Example("/support", person="", prepare=support_access.open_link),
+    "/support/leave": Example("/support/leave", person="", prepare=support_access.come_in),
 }
 ADMIN_CHANGING = {
     "/admin/logs/notice": Example("/admin/logs/notice", person="anna"),
@@ -279,6 +319,17 @@ ADMIN_CHANGING = {
     "/admin/import/confirm": Example("/admin/import/confirm", person="anna", prepare=upload_table),
     "/admin/import/discard": Example("/admin/import/discard", person="anna", prepare=upload_table),
     "/admin/policy": Example("/admin/policy", person="anna", data=POLICY),
+    "/admin/people/<user_id>/unlink": Example(f"/admin/people/{BEN}/unlink", person="anna", prepare=link_ben),
+    "/preferences/security/sign-on/unlink": Example("/preferences/security/sign-on/unlink", prepare=link_ben),
+    "/admin/single-sign-on": Example("/admin/single-sign-on", person="anna", data=sign_on_page.SETTINGS),
+    "/admin/single-sign-on/try": Example("/admin/single-sign-on/try", person="anna", prepare=link_ben, answers=422),
+    "/admin/single-sign-on/on": Example("/admin/single-sign-on/on", person="anna", prepare=link_ben, answers=422),
+    "/admin/single-sign-on/off": Example("/admin/single-sign-on/off", person="anna", prepare=link_ben),
+    "/admin/single-sign-on/remove": Example("/admin/single-sign-on/remove", person="anna", prepare=link_ben),
+    "/sign-on/start": Example("/sign-on/start", person="", data=AGREED, prepare=link_ben, answers=503),
+    "/sign-on/accept": Example("/sign-on/accept", person="", data=AGREED, prepare=invite_by_sign_on, answers=503),
+    "/sign-on/link": Example("/sign-on/link", data=AGREED, prepare=link_ben, answers=503),
+    "/sign-on/confirm": Example("/sign-on/confirm", data=AGREED, prepare=link_ben, answers=503),
     "/admin/look": Example("/admin/look", person="anna", data={"accent_hue": "20", "welcome": "Hello"}),
     "/admin/look/logo": Example("/admin/look/logo", person="anna", data=logo()),
     "/admin/look/logo/remove": Example("/admin/look/logo/remove", person="anna", prepare=upload_logo),
@@ -317,6 +368,7 @@ FACTOR_CHANGING = {
 
 READING = (
     ADMIN_READING
+    | SUPPORT_READING
     | FACTOR_READING
     | {
         "/static/<path:filename>": Example("/static/tokens.css", person=""),
@@ -337,6 +389,7 @@ READING = (
         "/reset": Example("/reset", person="", prepare=OPEN_RESET, shows=True),
         "/stranger/<token>": Example(f"/stranger/{NO_LINK}", person="", shows=True, status=410),
         "/stranger": Example("/stranger", person="", prepare=OPEN_REPORT, shows=True),
+        "/sign-on/answer": Example("/sign-on/answer?code=x&state=y", person="", prepare=link_ben, status=403),
         "/email/confirm/<token>": Example(f"/email/confirm/{NO_LINK}", person="", shows=True, status=410),
         "/email/confirm": Example("/email/confirm", prepare=OPEN_CONFIRMATION, shows=True),
         "/email/undo/<token>": Example(f"/email/undo/{NO_LINK}", person="", shows=True, status=410),
@@ -355,6 +408,7 @@ READING = (
 )
 CHANGING = (
     ADMIN_CHANGING
+    | SUPPORT_CHANGING
     | FACTOR_CHANGING
     | {
         "/login": Example("/login", person="", data={"username": "ben", "password": PASSWORD}),
@@ -537,10 +591,11 @@ def test_a_change_in_one_tenant_leaves_every_row_and_file_of_the_other_as_it_was
 def test_a_refused_change_leaves_the_other_tenant_as_it_was(twins: Platform, rule: str) -> None:
     example = CHANGING[rule]
     theirs = visitor(twins, "globex", example)
-    ours = twins.signed_in("acme", "gus")
+    # A page that support opens is itself an event.
+    ours, token = twins.signed_in("acme", "gus"), theirs.token()
     with untouched(twins, "globex"):
         data = {name: "" if name in FILES else value for name, value in example.data.items()}
-        refused = ours.post(example.path, data, token=theirs.token())
+        refused = ours.post(example.path, data, token=token)
     assert refused.status_code == 403
     assert b"globex" not in everything_said(refused)
 

@@ -12,6 +12,7 @@ LINK = "/link/" + "a1B2" * 11
 STRANGER = "/stranger/" + "c3D4" * 11
 SEEN = {"when": WHEN, "browser": "Firefox, Linux", "seen_from": "192.0.2.10", "stranger_link": STRANGER}
 ONCE = {"link": LINK, "until": WHEN}
+SUPPORT = {"staff": "Olga Ops", "link": "/admin/support"}
 MOVED = {**ONCE, "new": "a•••@new.example"}
 
 VALUES: dict[MailKind, dict[str, Any]] = {
@@ -20,7 +21,7 @@ VALUES: dict[MailKind, dict[str, Any]] = {
     MailKind.RESET_BY_ADMIN: {**ONCE, "by": "Anna Martin"},
     MailKind.PASSWORD_CHANGED: SEEN,
     MailKind.NEW_BROWSER: SEEN,
-    MailKind.BROWSER_REUSED: SEEN,
+    MailKind.MANY_NEW_BROWSERS: SEEN,
     MailKind.BROWSER_REUSED: SEEN,
     MailKind.STRANGER_REPORTED: {"person": "Ben Peeters", "when": WHEN},
     MailKind.CONFIRM_EMAIL: ONCE,
@@ -31,7 +32,13 @@ VALUES: dict[MailKind, dict[str, Any]] = {
     MailKind.FACTORS_RESET: {"by": "Anna Martin", "when": WHEN},
     MailKind.RECOVERY_CODES_MADE: SEEN,
     MailKind.RECOVERY_CODE_USED: {**SEEN, "left": 7},
+    MailKind.IDENTITY_LINKED: {**SEEN, "provider": "Acme ID", "account": "anna@acme.example"},
+    MailKind.IDENTITY_UNLINKED: {**SEEN, "provider": "Acme ID", "by": "Anna Martin"},
     MailKind.ACCOUNT_LOCKED: {"when": WHEN},
     MailKind.ACCOUNT_DISABLED: {"by": "Anna Martin"},
     MailKind.ROLE_CHANGED: {"role": "manager", "by": "Anna Martin"},
+    MailKind.SUPPORT_ASKED: {**SUPPORT, "reason": "Ticket & <4711>", "hours": 4, "writes": True},
+    MailKind.SUPPORT_GRANTED: {**SUPPORT, "by": "Anna Martin", "until": WHEN, "writes": False},
+    MailKind.SUPPORT_ENTERED: {**SUPPORT, "when": WHEN, "until": WHEN, "writes": True},
+    MailKind.SUPPORT_ENDED: {**SUPPORT, "when": WHEN},
 }

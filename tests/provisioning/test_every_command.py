@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from unittest.mock import patch
 
 import click
 import pytest
@@ -11,12 +13,14 @@ from sqlalchemy import select
 from extranet.activity.changes import Change
 from extranet.activity.operations import activity_journal, read_all
 from extranet.models import security_event_table
+from extranet.models.base import utc_now
 from extranet.security_log.operations import journal
 from provisioning.cli import extranet
 from tenants import rotation
 from tenants.databases import TenantSession
 from tests.console import Console, create_arguments
 from tests.extranet.factors import set_up_app
+from tests.extranet.support import grant, staff
 from tests.platform import PASSWORD, open_platform
 
 NO_CHANGE = {
@@ -33,7 +37,6 @@ NO_CHANGE = {
     "host remove": "Which hosts lead here is in the operators' registry and journal.",
     "init": "There is no tenant yet.",
     "log export": "Looking is no change; it is in the security log.",
-    "log prune": "Says in its base checkpoint what it took away; an entry could only say it again.",
     "log show": "Looking is no change; it is in the security log.",
     "log verify": "Reads.",
     "nginx check": "Reads.",
@@ -42,6 +45,11 @@ NO_CHANGE = {
     "server add": "Concerns no tenant.",
     "server list": "Reads.",
     "server remove": "Concerns no tenant.",
+    "staff add": "Concerns no tenant.",
+    "staff commit": "Concerns no tenant.",
+    "staff list": "Reads.",
+    "staff train": "Concerns no tenant.",
+    "support list": "Reads.",
     "tenant list": "Reads.",
     "tenant purge": "Nothing is left that could say so; it is in the operators' journal.",
     "tenant show": "Reads.",
@@ -67,13 +75,38 @@ def after(first: Callable[[Console], None], then: Callable[[Console], None]) -> 
     return both
 
 
+def long_after(then: Callable[[Console], None]) -> Callable[[Console], None]:
+    """What is there when a command is run, more than a year later, is old and goes."""
+
+    def later(console: Console) -> None:
+        console.environment["_COUNTED"] = "0"
+        with patch("extranet.models.base.utc_now", lambda: utc_now() + timedelta(days=370)):
+            then(console)
+
+    return later
+
+
 def with_app(console: Console) -> None:
     platform = open_platform(console.home)
     set_up_app(platform.signed_in("acme", "ben"))
     platform.close()
 
 
+def with_staff(console: Console) -> None:
+    platform = open_platform(console.home)
+    staff(platform)
+    platform.close()
+
+
+def with_grant(console: Console) -> None:
+    platform = open_platform(console.home)
+    staff(platform)
+    grant(platform)
+    platform.close()
+
+
 BEN = ("acme", "ben")
+OLGA = ("acme", "--as", "olga")
 MADE = ("--email", "nina@acme.example", "--first-name", "Nina", "--last-name", "New")
 CREATED = [Change.USER_CREATED]
 
@@ -85,10 +118,19 @@ COMMANDS: dict[str, tuple[Callable[[Console], None], str, list[Change]]] = {
     ),
     "demo": (told("demo", "zoe"), "zoe", [*CREATED, Change.PASSWORD_CHANGED] * 2),
     "fleet rotate-keys": (told("fleet", "rotate-keys"), "acme", [Change.KEYS_ROTATED]),
+    "staff remove": (after(with_grant, told("staff", "remove", "olga")), "acme", [Change.SUPPORT_ENDED]),
+    "support ask": (
+        after(with_staff, told("support", "ask", *OLGA, "--reason", "Ticket 4711: a page stays empty")),
+        "acme",
+        [Change.SUPPORT_ASKED],
+    ),
+    "support end": (after(with_grant, told("support", "end", *OLGA)), "acme", [Change.SUPPORT_ENDED]),
+    "support open": (after(with_grant, told("support", "open", *OLGA)), "acme", [Change.SUPPORT_LINK_MADE]),
     "tenant clone": (told("tenant", "clone", "acme", "twin"), "twin", [Change.TENANT_CLONED]),
     "tenant close": (told("tenant", "close", "acme"), "acme", [Change.TENANT_STATE_CHANGED]),
     "tenant create": (told(*create_arguments("zoe")), "zoe", [*CREATED, Change.USER_INVITED]),
     "tenant logout-all": (told("tenant", "logout-all", "acme"), "acme", [Change.ALL_SIGNED_OUT]),
+    "log prune": (long_after(told("log", "prune", "acme")), "acme", [Change.LOG_PRUNED]),
     # There is no other server here: tests/provisioning/test_both_journals.py moves one.
     "tenant move": (told("tenant", "move", "acme", "--to", "embedded"), "acme", []),
     "tenant rename": (told("tenant", "rename", "acme", "apex"), "apex", [Change.TENANT_RENAMED]),

@@ -1,4 +1,4 @@
-"""extranet tenant close, reopen, purge, clone, move, as an operator types them."""
+"""extranet tenant rename, close, reopen, purge, clone, move, as an operator types them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from typing import Any
 
 import click
 import pytest
+from sqlalchemy import delete
 
+from extranet.models import Identity, IdentityProvider, RecoveryCode
 from provisioning.confirmation import confirm
 from tenants import lifecycle, unfinished
 from tenants.tenancy import Tenancy
 from tests.console import PATIENCE, Console, create_arguments
-from tests.platform import PASSWORD, Platform, open_platform
+from tests.extranet.factors import add_passkey, set_up_app
+from tests.platform import PASSWORD, Platform, open_platform, user_id
 from tests.provisioning.test_terminal import read_all, terminal
 from tests.services.postgresql import Cluster
 from tests.tenants.conftest import settings_of
@@ -124,6 +127,56 @@ def test_a_dry_run_refuses_what_would_be_refused(console: Console) -> None:
     assert "globex" in console.run("tenant", "clone", "acme", "globex", "--dry-run").refusal
     console.done("tenant", "close", "acme")
     assert console.done("tenant", "close", "acme", "--dry-run").stdout == "acme is closed and would be closed.\n"
+
+
+def test_a_rename_says_whom_it_leaves_without_passkeys_or_single_sign_on_and_asks(console: Console) -> None:
+    platform: Platform = open_platform(console.home)
+    # Anna has an app and a passkey, Ben a passkey and, when his codes are gone, nothing else.
+    anna, ben = platform.signed_in("acme"), platform.signed_in("acme", "ben")
+    set_up_app(anna)
+    add_passkey(anna)
+    add_passkey(ben)
+    add_passkey(platform.signed_in("globex"))
+    with platform.db("acme") as db:
+        db.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id("ben")))
+        issuer = "https://login.acme.example"
+        db.add(IdentityProvider(name="Acme login", issuer=issuer, client_id="extranet", is_enabled=True))
+        db.add(Identity(user_id=user_id("anna"), issuer=issuer, subject="1", name="anna@acme.example"))
+        db.commit()
+    platform.close()
+
+    before = console.contents()
+    planned = console.done("tenant", "rename", "acme", "apex", "--dry-run")
+    assert planned.stdout.splitlines() == [
+        "acme would be apex.",
+        "2 people have passkeys, which work at the old address alone. At the new one they sign in",
+        "  with their password and an app or a recovery code, and add new passkeys.",
+        "  1 of them has neither: afterwards, extranet user reset-factors lets them in again.",
+        "1 person is linked to single sign-on (Acme login). It works again once the",
+        "  provider has this redirect address: http://apex.localhost:8000/sign-on/answer",
+    ]
+    document = console.done("tenant", "rename", "acme", "apex", "--dry-run", "--json").document
+    assert document == {
+        "slug": "acme",
+        "new_slug": "apex",
+        "people_with_passkeys": 2,
+        "of_them_without_another_factor": 1,
+        "single_sign_on": "Acme login",
+        "people_linked": 1,
+        "answer_address": "http://apex.localhost:8000/sign-on/answer",
+    }
+    asked = console.run("tenant", "rename", "acme", "apex")
+    assert (asked.exit_code, asked.stdout) == (1, "")
+    assert "2 people have passkeys" in asked.stderr
+    assert "acme was not named once more; nothing was changed." in asked.stderr
+    assert console.contents() == before
+    # Nobody is asked about what would be refused, or changes nothing.
+    assert "a tenant 'globex' already" in console.run("tenant", "rename", "acme", "globex").refusal
+    assert console.done("tenant", "rename", "acme", "acme").stdout.startswith("acme is now acme")
+    renamed = console.done("tenant", "rename", "acme", "apex", "--yes-i-mean", "acme")
+    assert renamed.stdout.startswith("acme is now apex")
+    # Globex has a passkey too, but nothing else: one person, said in the singular.
+    assert "1 person has passkeys" in console.done("tenant", "rename", "globex", "global", "--dry-run").stdout
 
 
 def test_what_a_purge_would_destroy_is_listed_exactly(console: Console) -> None:

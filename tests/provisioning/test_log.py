@@ -146,7 +146,7 @@ def test_a_log_cut_off_and_re_signed_at_the_end_is_found_by_its_anchor(console: 
         )
     console.done("log", "verify", "acme")
     answer = console.run("log", "verify", "acme", "--anchor", head["head"])
-    assert answer.exit_code == 1
+    assert answer.exit_code == 2
     assert answer.stdout.startswith(f"acme: BROKEN at entry {last}: it is missing")
 
 

@@ -421,6 +421,7 @@ def test_where_nobody_can_tell_which_cluster_it_is_a_server_is_registered_all_th
 def test_what_is_left_to_do_is_not_said_to_be_about_open_databases_alone(
     console: Console, second_cluster: Cluster
 ) -> None:
+    second_cluster.provisioner()
     second_cluster.execute("GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC")
     # A cluster that no other test has used yet is open there as well.
     second_cluster.execute("GRANT CONNECT ON DATABASE template1 TO provisioner")

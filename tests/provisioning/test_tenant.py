@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.console import Console, create_arguments
+from tests.extranet.sign_on_page import SETTINGS, set_up
 from tests.platform import PASSWORD, open_platform
 
 BASICS = ["slug", "name", "state", "uuid", "url", "server"]
@@ -28,7 +29,7 @@ def test_creating_a_tenant_says_where_it_is_and_prints_an_invitation_that_works(
     assert answer.stderr == ""
     first, second, link = answer.stdout.splitlines()
     assert first == "zoe is ready at http://zoe.localhost:8000"
-    assert second == "zoe chooses a password here, once and within 7 days:"
+    assert second == "zoe chooses a password here, once and within 3 days:"
     path = link.strip().removeprefix("http://zoe.localhost:8000")
     platform = open_platform(console.home)
     browser = platform.browser("zoe")
@@ -138,12 +139,14 @@ def test_one_tenant_is_shown_with_its_people_and_the_room_it_takes(console: Cons
         "folder",
         "storage",
         "users",
+        "single sign on",
+        "support access",
         "verified backup",
         "verified backup age",
     ]
     assert lines["hosts"] == "extranet.acme.example"
     assert lines["former slugs"] == "none"
-    assert lines["users"] == "3 active"
+    assert (lines["users"], lines["single sign on"]) == ("3 active", "off")
     assert re.fullmatch(r"0\.\d MiB", lines["storage"])
 
 
@@ -159,10 +162,17 @@ def test_one_tenant_is_shown_in_json(console: Console) -> None:
         "folder",
         "storage_bytes",
         "users",
+        "single_sign_on",
+        "support_access",
         "verified_backup",
         "verified_backup_age",
     ]
     assert document["users"] == {"active": 2, "disabled": 1}
+    platform = open_platform(console.home)
+    set_up(platform)
+    platform.close()
+    shown = console.done("tenant", "show", "acme", "--json").document
+    assert shown["single_sign_on"] == f"on, {SETTINGS['issuer']}"
     assert document["folder"] == str(console.home / "tenants" / document["uuid"])
     assert document["storage_bytes"] > 0
 

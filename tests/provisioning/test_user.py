@@ -20,7 +20,7 @@ def test_a_new_user_is_invited_by_a_link_that_works(console: Console) -> None:
     answer = console.done("user", "create", "acme", *ZOE)
     first, second, link = answer.stdout.splitlines()
     assert first == "zoe is a member of acme."
-    assert second == "zoe chooses a password here, once and within 7 days:"
+    assert second == "zoe chooses a password here, once and within 3 days:"
     assert_invited(console, link)
 
 

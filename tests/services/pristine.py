@@ -27,6 +27,9 @@ class Pristine:
 
     def __init__(self, cluster: Cluster, names: Iterable[str]) -> None:
         self._cluster = cluster
+        with self._connect() as connection:
+            # Files are copied in half the time that their pages take through the log, which nobody will replay.
+            self._how = sql.SQL(" STRATEGY file_copy" if connection.info.server_version >= 150000 else "")
         self._restore = {name: self._keep(name) for name in names}
 
     def restore(self) -> None:
@@ -52,7 +55,7 @@ class Pristine:
         given.append(sql.SQL("COMMENT ON DATABASE {} IS {}").format(own, sql.Literal(comment)))
         return [
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(own),
-            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(own, sql.SQL(owner), kept),
+            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}{}").format(own, sql.SQL(owner), kept, self._how),
             sql.SQL("; ").join(given),
         ]
 

@@ -21,7 +21,7 @@ from tenants.fleet.journal import Report, StepState
 from tenants.fleet.migration import migrate_tenant
 from tenants.registry_tables import tenant_table
 from tenants.settings import Settings
-from tenants.sqlite import read_schema_version
+from tenants.sqlite_files import read_schema_version
 from tenants.tenancy import Tenancy
 from tenants.tenant import State, Tenant
 from tests.tenants.fleets import (

@@ -318,6 +318,8 @@ def thousand(fleet: Settings) -> list[str]:
     return [*ALL, *more]
 
 
+# A thousand databases twice over, and the other core is somebody else's.
+@pytest.mark.timeout(400)
 def test_a_run_over_a_thousand_that_is_killed_half_way_is_gone_on_with_and_nothing_is_done_twice(
     fleet: Settings, thousand: list[str], log: Path
 ) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tenants import databases, lifecycle, schema, sqlite
+from tenants import databases, lifecycle, schema, sqlite_files
 from tenants.errors import (
     BadHost,
     BadName,
@@ -157,7 +157,7 @@ STEPS: list[tuple[ModuleType | type, str]] = [
     (creating, "_make_folder"),
     (EmbeddedStore, "create"),
     (schema, "template_file"),
-    (sqlite, "copy_template"),
+    (sqlite_files, "copy_template"),
     (EmbeddedStore, "filling"),
     (embedded, "write_stamp"),
     (databases.TenantSession, "commit"),

@@ -132,6 +132,8 @@ REFUSED = {
     "sign an event anew": "UPDATE security_event SET mac = ''",
     "delete an event": "DELETE FROM security_event",
     "delete all events": "TRUNCATE security_event",
+    "say that events were pruned": "INSERT INTO security_event_base VALUES (1, '', 1, '', '')",
+    "forget that events were pruned": "DELETE FROM activity_base",
     "let events be changed": "ALTER TABLE security_event DISABLE TRIGGER ALL",
     "let triggers rest": "SET session_replication_role = replica",
     "run a program": "COPY company_version TO PROGRAM 'id'",

@@ -9,7 +9,7 @@ from sqlalchemy import MetaData, create_engine, inspect
 
 from tenants import registry_tables, schema, stamp
 from tenants.errors import TenancyError
-from tenants.sqlite import read_schema_version
+from tenants.sqlite_files import read_schema_version
 from tests.tenants.world import HISTORY, in_children
 
 

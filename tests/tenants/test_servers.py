@@ -322,9 +322,11 @@ def watched(cluster: Cluster) -> Iterator[list[int]]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    yield seen
-    done.set()
-    watcher.join()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
 
 
 def test_a_process_never_has_more_connections_open_than_its_share(

@@ -90,11 +90,19 @@ def test_an_origin_is_spelled_as_browsers_do(domain: str, origin: str) -> None:
         ("EXTRANET_REDIS_URL", "localhost:6379"),
         ("EXTRANET_REDIS_URL", "http://localhost"),
         ("EXTRANET_REDIS_URL", "redis://[::1/0"),
+        ("EXTRANET_SSO_INSIDE", "https://keycloak.internal"),
+        ("EXTRANET_SSO_INSIDE", "keycloak.internal, *"),
     ],
 )
 def test_an_unsafe_malformed_or_unknown_setting_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(BadSettings, match=name):
         read_settings({name: value})
+
+
+def test_hosts_inside_are_names_and_addresses_with_or_without_a_port() -> None:
+    read = read_settings({"EXTRANET_SSO_INSIDE": "Keycloak.internal, 127.0.0.1:9000"})
+    assert read.sso_inside == {"keycloak.internal", "127.0.0.1:9000"}
+    assert read_settings({}).sso_inside == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,10 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
-from tenants import sqlite
+from tenants import sqlite, sqlite_files
 from tenants.errors import ReadOnlyDatabase, SchemaBehind, TenantUnavailable
-from tenants.sqlite import (
-    check_folder,
-    copy_template,
-    file_identity,
-    make_engine,
-    read_schema_version,
-    sync_later,
-)
+from tenants.sqlite import make_engine, sync_later
+from tenants.sqlite_files import check_folder, copy_template, file_identity, read_schema_version
 from tests.tenants.world import in_children, open_files_under
 
 _opened: list[Engine] = []
@@ -220,7 +214,7 @@ def test_beginning_twice_is_the_programs_own_mistake(engine: Engine) -> None:
 
 def test_a_file_replaced_under_a_kept_connection_is_noticed(engine: Engine, path: Path) -> None:
     assert read(engine) == "old"
-    for suffix in sqlite.SIDE_FILES:
+    for suffix in sqlite_files.SIDE_FILES:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     os.replace(make_file(path.parent / "other", "restored"), path)
     assert read(engine) == "restored"
@@ -243,7 +237,7 @@ def test_engines_share_compiled_statements(path: Path) -> None:
     assert len(sqlite._compiled_statements) == before + 1
 
 
-@pytest.mark.parametrize("suffix", ["", *sqlite.SIDE_FILES])
+@pytest.mark.parametrize("suffix", ["", *sqlite_files.SIDE_FILES])
 def test_a_leftover_beside_a_new_copy_is_refused(path: Path, suffix: str) -> None:
     target = path.parent / "new.sqlite3"
     Path(f"{target}{suffix}").symlink_to("nowhere")
@@ -294,7 +288,7 @@ def test_no_schema_version_is_read_from_a_missing_or_unreadable_file(
 ) -> None:
     with pytest.raises(TenantUnavailable, match="missing"):
         read_schema_version(tmp_path / "none")
-    monkeypatch.setattr(sqlite, "file_identity", lambda _path: (0, 0))
+    monkeypatch.setattr(sqlite_files, "file_identity", lambda _path: (0, 0))
     with pytest.raises(TenantUnavailable, match="cannot be read"):
         read_schema_version(tmp_path / "none")
 

@@ -20,6 +20,8 @@ def upgrade() -> None:
 def _add_columns() -> None:
     op.add_column("company", sa.Column("log_days", sa.Integer(), nullable=False, server_default="365"))
     op.add_column("user", sa.Column("last_sign_in_at", sa.DateTime(), nullable=True))
+    # More was allowed once.
+    op.execute("UPDATE company SET idle_minutes = 60 WHERE idle_minutes > 60")
     latest = 'SELECT MAX(login.started_at) FROM login WHERE login.user_id = "user".id'
     op.execute(f'UPDATE "user" SET last_sign_in_at = ({latest})')  # noqa: S608 - nothing of anybody's in it
 
