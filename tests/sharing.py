@@ -13,6 +13,9 @@ from pathlib import Path
 import coverage
 import pytest
 
+from extranet.app import HISTORY
+from tenants import schema
+
 ROOT = Path(__file__).parents[1]
 # Their tests share servers that take long to start, so one run takes the whole folder.
 WHOLE = ("tests/front_door", "tests/faults", "tests/nodes", "tests/bench")
@@ -40,6 +43,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         raise session.Interrupted("What cannot be collected is not run.")
     # Thousands of collected tests: nobody throws them away, so nobody needs to look through them again and again.
     gc.freeze()
+    _load_histories()
     measuring = _Measuring()
     items = _taken(session.items, session.config.getoption("--share"))
     item = next(items, None)
@@ -54,6 +58,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         item = following
     measuring.switch(True)
     return True
+
+
+def _load_histories() -> None:
+    # Once in a process: else by whichever test comes first, one that is not measured perhaps.
+    for history in (schema.REGISTRY_HISTORY, HISTORY):
+        list(schema._scripts(history).walk_revisions())
 
 
 def _taken(items: list[pytest.Item], folder: Path) -> Iterator[pytest.Item]:

@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from extranet.accounts.common_words import DUTCH, FRENCH
+from extranet.accounts.giving_way import Aside
 from extranet.accounts.slots import SharedSlots, Slots
 from extranet.errors import Invalid, NoSlot
 from extranet.i18n import gettext as _
@@ -60,6 +61,7 @@ class Passwords:
     def __init__(self, cost: Cost, slots: int, shared: Path | None = None) -> None:
         self._hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
         self._slots = SharedSlots(slots, shared) if shared else Slots(slots)
+        self._aside = Aside(slots)
         self._queue = threading.BoundedSemaphore(LONGEST_QUEUE)
         self._mine = threading.local()
         self._crowd_slot = SharedSlots(1, shared, "crowd-") if shared else Slots(1)
@@ -92,7 +94,7 @@ class Passwords:
     def encoded(self, password: str) -> str:
         """Return the hash of a password, for ``seal``; raise NoSlot."""
         with self._slot():
-            return self._hasher.hash(normalised(password))
+            return self._aside.run(lambda: self._hasher.hash(normalised(password)))
 
     def verify(self, keys: TenantKeys, user_id: str, stored: bytes, password: str, *, in_crowd: bool = False) -> bool:
         """Tell whether ``password`` is the one stored. Takes the same time for a wrong one and for nobody (b"").
@@ -121,7 +123,7 @@ class Passwords:
 
     def _matches(self, encoded: str, password: str) -> bool:
         try:
-            return self._hasher.verify(encoded, normalised(password))
+            return self._aside.run(lambda: self._hasher.verify(encoded, normalised(password)))
         except VerificationError:
             return False
 

@@ -23,10 +23,8 @@ from tests.extranet.factors import key_on as app_key_on
 from tests.extranet.support import ask, enter, grant, link, staff
 from tests.extranet.world import COMPANY, DISPLAY, NEW_PASSWORD, PROFILE, add_person, disable, value_of
 from tests.front_door.screen import png
-from tests.platform import PASSWORD, Platform, user_id
+from tests.platform import BOTH, PASSWORD, Platform, user_id
 from tests.posted import mails_of
-
-KEPT_ON = ("sqlite", "postgresql")
 
 BEN = user_id("ben")
 PERSON = f"/admin/people/{BEN}"
@@ -431,6 +429,7 @@ def test_a_change_leaves_its_entries_and_no_address_in_them(platform: Platform, 
         assert activity_journal(db.info["keys"]).verify(db) == before + len(expected)
 
 
+@BOTH
 @pytest.mark.parametrize("endpoint", ["preferences.change_profile", "preferences.change_company", "admin.unlock"])
 def test_who_sends_the_same_once_more_changes_nothing(platform: Platform, endpoint: str) -> None:
     act = CHANGES[endpoint][0](platform)
@@ -440,6 +439,7 @@ def test_who_sends_the_same_once_more_changes_nothing(platform: Platform, endpoi
     assert len(activity_of(platform)) - before == (1 if endpoint == "admin.unlock" else 0)
 
 
+@BOTH
 def test_a_change_that_fails_leaves_no_entry(platform: Platform) -> None:
     anna: Browser = platform.signed_in()
     before = len(activity_of(platform))
@@ -453,6 +453,7 @@ def test_a_change_that_fails_leaves_no_entry(platform: Platform) -> None:
     assert len(activity_of(platform)) == before
 
 
+@BOTH
 def test_the_part_that_says_who_and_what_can_be_emptied_and_the_chain_holds(platform: Platform) -> None:
     platform.signed_in().post("/preferences/profile", {**PROFILE, "city": "Gent"})
     with platform.db("acme") as db:

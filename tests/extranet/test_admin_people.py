@@ -21,9 +21,7 @@ from extranet.models.base import utc_now
 from extranet.security_log.origin import OPERATOR
 from tests.extranet.admin import BEN, GUS, equip, names_on
 from tests.extranet.world import add_person, disable, events_after, names, row_of
-from tests.platform import OPERATOR_ORIGIN, SQLITE_ONLY, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, OPERATOR_ORIGIN, Platform, user_id
 
 
 def rename(platform: Platform, person: str, **values: str) -> None:
@@ -41,6 +39,7 @@ def test_everybody_of_the_tenant_is_listed_by_name_and_nobody_else(platform: Pla
     assert "globex" not in page.text
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
@@ -74,6 +73,7 @@ def test_people_are_searched_filtered_and_sorted_by_the_address(
     assert names_on(platform.signed_in().get(f"/admin/people?{asked}")) == found
 
 
+@BOTH
 def test_a_list_sorts_by_every_column_and_nothing_comes_last_both_ways(platform: Platform) -> None:
     platform.signed_in("acme", "ben")
     platform.invite("acme", "nina")
@@ -103,6 +103,7 @@ def test_the_columns_shown_are_those_of_the_address(platform: Platform) -> None:
     assert "q=ben" in page
 
 
+@BOTH
 def test_pages_have_as_many_rows_as_the_reader_likes_and_keep_the_filter(platform: Platform) -> None:
     with platform.db("acme") as db:
         db.get_one(User, user_id("anna")).rows_per_page = 10
@@ -126,7 +127,6 @@ def test_an_empty_list_says_what_to_do(platform: Platform) -> None:
     assert "Show everybody" in page
 
 
-@SQLITE_ONLY
 def test_a_thousand_people_take_as_many_queries_as_three(platform: Platform) -> None:
     def queries() -> int:
         seen: list[str] = []
@@ -204,7 +204,6 @@ def test_a_file_name_in_any_language_breaks_no_header() -> None:
     assert said.isascii()
 
 
-@SQLITE_ONLY
 def test_what_an_address_asks_is_bounded(platform: Platform) -> None:
     assert len(wanted_of(MultiDict({"q": "x" * 5000})).text) == 100
     assert platform.signed_in().get("/admin/people", query_string={"q": "a " * 3000}).status_code == 200

@@ -52,6 +52,7 @@ def addresses(platform: Platform) -> list[str]:
         "login_id": "x",
         "browser_id": "x",
         "passkey_id": "x",
+        "grant_id": "x",
         "filename": "tokens.css",
     }
     adapter = platform.app.url_map.bind("acme.localhost")

@@ -15,9 +15,7 @@ from extranet.errors import Invalid, InvitationRefused
 from extranet.models import Invitation, User, UserState
 from extranet.security_log.origin import OPERATOR
 from tests.extranet.world import NEW_PASSWORD, count_verifications, disable, events_after, log_of, names
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, Platform
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform
 
 CHOSEN = {"password": NEW_PASSWORD, "repeat": NEW_PASSWORD}
 
@@ -104,6 +102,7 @@ def test_it_works_once(platform: Platform) -> None:
     assert platform.browser().get(path).status_code == 410
 
 
+@BOTH
 def test_of_ten_at_once_one_is_accepted(platform: Platform) -> None:
     path = platform.invite("acme", "nina")
     browsers = [platform.browser() for _ in range(10)]
@@ -209,6 +208,7 @@ def test_an_invitation_accepted_while_all_slots_are_busy_can_be_tried_again(
     assert browser.post("/invitation", CHOSEN).status_code == 303
 
 
+@BOTH
 def test_an_invitation_taken_while_its_password_was_hashed_is_refused(platform: Platform) -> None:
     browser = platform.browser()
     browser.get(platform.invite("acme", "nina"))

@@ -15,9 +15,7 @@ from extranet.models import KnownBrowser, Login
 from extranet.models.login import hash_secret
 from extranet.request import login as login_step
 from tests.extranet.world import NEW_PASSWORD, disable, events_after, log_of, names, without_token
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform, user_id
-
-KEPT_ON = ("sqlite", "postgresql")
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
 SESSION = "__Host-session"
 
@@ -127,6 +125,7 @@ def test_the_end_of_a_login_is_recorded_though_a_form_was_refused_by_it(
     assert again == []
 
 
+@BOTH
 def test_of_two_pages_that_find_a_login_expired_at_once_one_records_it(
     platform: Platform, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +142,7 @@ def test_of_two_pages_that_find_a_login_expired_at_once_one_records_it(
     assert names(events_after(platform, lambda: browser.get("/"))) == ["login_ended"]
 
 
+@BOTH
 def test_last_seen_is_written_once_a_minute(platform: Platform, clock: time_machine.Traveller) -> None:
     browser = platform.signed_in()
     started = login_rows(platform)[0].last_seen_at
@@ -157,7 +157,6 @@ def test_last_seen_is_written_once_a_minute(platform: Platform, clock: time_mach
     assert login_rows(platform)[0].last_seen_at == started + timedelta(seconds=122)
 
 
-@SQLITE_ONLY
 def test_a_page_is_shown_while_nothing_can_be_written(
     platform: Platform, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +174,7 @@ def test_a_page_is_shown_while_nothing_can_be_written(
     assert login_rows(platform)[0].last_seen_at > started
 
 
+@BOTH
 def test_a_person_has_twenty_logins_and_the_longest_unused_goes_first(
     platform: Platform, clock: time_machine.Traveller
 ) -> None:
@@ -219,6 +219,7 @@ def test_anonymous_visits_leave_nothing_behind(platform: Platform) -> None:
     assert count() == before
 
 
+@BOTH
 def test_ending_every_login_of_a_tenant_leaves_the_other_tenant_alone(platform: Platform) -> None:
     here, there = platform.signed_in("acme"), platform.signed_in("globex")
     with platform.db("acme") as db:
@@ -238,6 +239,7 @@ def test_one_cannot_end_a_login_of_somebody_else(platform: Platform) -> None:
     assert login_rows(platform)[0].ended_at is None
 
 
+@BOTH
 def test_two_people_at_one_browser_have_a_row_each_and_no_advantage(platform: Platform) -> None:
     browser = platform.signed_in("acme", "anna")
     browser.post("/logout")

@@ -18,10 +18,8 @@ from extranet.security_log.origin import OPERATOR
 from tests.browser import Browser
 from tests.evidence import untouched
 from tests.extranet.world import NEW_PASSWORD, add_person, disable, events_after, names, row_of, try_sign_in
-from tests.platform import OPERATOR_ORIGIN, PASSWORD, SQLITE_ONLY, Platform, user_id
+from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 from tests.posted import mails_of
-
-KEPT_ON = ("sqlite", "postgresql")
 
 CHOSEN = {"password": NEW_PASSWORD, "repeat": NEW_PASSWORD}
 
@@ -95,7 +93,6 @@ def test_a_new_browser_is_told_but_not_the_first(platform: Platform) -> None:
         platform.signed_in("acme", "ben")
 
 
-@SQLITE_ONLY
 def test_after_ten_new_browsers_in_a_day_one_mail_says_that_there_are_many(
     platform: Platform, clock: time_machine.Traveller
 ) -> None:
@@ -196,6 +193,7 @@ def test_the_link_lasts_a_week(platform: Platform, clock: time_machine.Traveller
     assert platform.browser().get(path).status_code == status
 
 
+@BOTH
 def test_it_works_once_and_of_twenty_at_once_one(platform: Platform) -> None:
     path = stranger_path(platform)
     browsers = [platform.browser() for _ in range(20)]
@@ -291,6 +289,7 @@ def test_the_owner_is_told_before_the_row_of_failures_is_full(
     assert [mail.to for mail in mails_of(platform, kind=MailKind.ACCOUNT_LOCKED)] == ["ben@acme.example"]
 
 
+@BOTH
 @pytest.mark.parametrize("name", ["nobody", "dora"])
 def test_who_is_not_there_or_shut_is_told_nothing(platform: Platform, name: str) -> None:
     add_person(platform, "dora")
@@ -301,6 +300,7 @@ def test_who_is_not_there_or_shut_is_told_nothing(platform: Platform, name: str)
     assert [(mail.kind, mail.to) for mail in mails_of(platform)] == before
 
 
+@BOTH
 def test_a_mail_about_a_name_nobody_has_is_taken_back(platform: Platform) -> None:
     with platform.db("acme") as db:
         tell_locked(db, "", "Somebody ")

@@ -381,7 +381,8 @@ def test_each_page_is_on_record_before_it_is_shown_and_not_shown_when_it_cannot_
     assert "secret" not in repr(added)
     # Nor what would open something, or make the log unreadable.
     added = events_after(platform, lambda: browser.get(platform.invite("acme", "nina")))
-    assert [entry.details["path"] for entry in added if entry.event == "support_page_refused"] == ["/invitation/<token>"]
+    refused = [entry.details["path"] for entry in added if entry.event == "support_page_refused"]
+    assert refused == ["/invitation/<token>"]
     odd = f"/admin/people/%1B%E2%80%AE{'x' * 6_000}"
     (entry,) = events_after(platform, lambda: browser.get(odd))
     assert len(entry.details["path"]) <= 200

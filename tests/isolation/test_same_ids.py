@@ -238,6 +238,7 @@ POLICY = {
     "second_factor_from": (utc_now() + timedelta(days=30)).strftime("%Y-%m-%d"),
     "shortest_password": "14",
     "idle_minutes": "30",
+    "log_days": "200",
 }
 NEWCOMER = {"first_name": "Nora", "last_name": "New", "email": "nora@people.example", "role": "member"}
 
