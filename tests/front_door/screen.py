@@ -80,7 +80,7 @@ class Screen:
 
     def check_quiet(self) -> None:
         """Insist that no page complained, and none fetched anything from elsewhere."""
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
         own = (self.door.origin(self.slug) + "/", f"blob:{self.door.origin(self.slug)}/")
         assert [url for url in self.fetched if not url.startswith(own)] == []
 
