@@ -19,9 +19,16 @@ for (const strength of document.querySelectorAll('[data-strength]')) {
     strength.hidden = false
   }
 
-  input.addEventListener('input', () => {
+  const stop = () => {
     clearTimeout(timer)
     asking?.abort()
+  }
+
+  // The answer to the form may bring another session, and with it this question would be a stranger's.
+  input.form.addEventListener('submit', stop)
+
+  input.addEventListener('input', () => {
+    stop()
     if (!input.value) {
       strength.hidden = true
       return
