@@ -18,6 +18,7 @@ from extranet.security_log.events import Event
 from extranet.security_log.origin import OPERATOR
 from extranet.single_sign_on import limits
 from extranet.single_sign_on.consents import TEXT_VERSION
+from extranet.single_sign_on.protocol import Vouched
 from extranet.single_sign_on.unlinking import unlink
 from tests.browser import Browser
 from tests.extranet.factors import mails_to, second_step, set_up_app
@@ -307,3 +308,29 @@ def test_setting_out_is_bounded(platform: Platform, liar: Liar, monkeypatch: pyt
     assert [page.status_code for page in pages] == [200, 200, 429]
     assert pages[2].headers["Retry-After"]
     assert names(log_of(platform)).count(Event.SIGN_ON_CONSENTED) == 2
+
+
+def test_an_address_counts_as_it_was_verified_to_the_letter_or_not_at_all() -> None:
+    for sent, counts in (
+        ("Ben@acme.example", "ben@acme.example"),
+        ("ben\u200b@acme.example", ""),
+        ("ben@acme.ex\u00adample", ""),
+        (" ben@acme.example", ""),
+        (["ben@acme.example"], ""),
+        (None, ""),
+    ):
+        vouched = Vouched("https://id.example", "ben-1", {"email": sent, "email_verified": True})
+        assert (vouched.email, vouched.has_verified_email) == (counts, bool(counts)), sent
+
+
+def test_what_a_browser_s_owner_agreed_to_is_not_agreed_to_by_whom_is_invited_there(
+    platform: Platform, liar: Liar
+) -> None:
+    set_up(platform, liar.issuer)
+    link(platform, liar.issuer, "ben-1")
+    shared = signed_on(platform, liar)
+    shared.post("/logout")
+    shared.get(platform.invite("acme", "nina"))
+    asked = len(liar.asked)
+    assert "I agree, continue" in shared.post("/sign-on/accept").text
+    assert len(liar.asked) == asked
