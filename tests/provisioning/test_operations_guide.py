@@ -13,6 +13,7 @@ import pytest
 from tests.console import SCRIPT
 from tests.front_door.door import make_certificate
 from tests.services.postgresql import Cluster
+from tests.tenants.servers import cleaned
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operations.md"
 COMMAND = re.compile(r"^    (extranet .*?)(?: +#.*)?$", re.MULTILINE)
@@ -34,12 +35,13 @@ def test_the_guide_shows_every_noun_there_is() -> None:
 def test_an_operator_can_follow_the_guide_from_top_to_bottom(
     tmp_path: Path, cluster: Cluster, second_cluster: Cluster
 ) -> None:
-    place = Place(tmp_path, {"pg1": cluster, "pg2": second_cluster})
-    for command in commands():
-        if command.startswith("extranet serve"):
-            place.serve(command)
-        else:
-            place.run(command)
+    with cleaned(cluster), cleaned(second_cluster):
+        place = Place(tmp_path, {"pg1": cluster, "pg2": second_cluster})
+        for command in commands():
+            if command.startswith("extranet serve"):
+                place.serve(command)
+            else:
+                place.run(command)
 
 
 class Place:

@@ -32,13 +32,6 @@ def kept_on() -> str:
     return "postgresql"
 
 
-@pytest.fixture(autouse=True)
-def _no_strays(cluster: Cluster) -> None:
-    """Drop what a test that was stopped half way has left on the server they share: a census would find it."""
-    for (name,) in cluster.execute("SELECT datname FROM pg_database WHERE datname LIKE 't\\_%'"):
-        cluster.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
 @pytest.fixture
 def mixed(pg_tenancy: Tenancy, pg_settings: Settings) -> Settings:
     """Two tenants on each engine."""
