@@ -12,7 +12,8 @@ import pytest
 from extranet.i18n import DEFAULT_LANGUAGE, use_language
 from tenants import postgresql_pool
 from tenants.servers import database_name
-from tests.platform import HomeOnServer, Platform, copy_home, make_home, make_home_on_server, open_platform
+from tests.browser import Browser
+from tests.platform import HomeOnServer, Platform, copy_home, make_home, make_home_on_server, opened_platform
 from tests.services.postgresql import Cluster
 from tests.tenants.servers import cleaned
 
@@ -79,9 +80,21 @@ def home(kept_on: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
 @pytest.fixture
 def platform(home: Path) -> Iterator[Platform]:
     """The application over a home of this test's own."""
-    opened = open_platform(home)
-    yield opened
-    opened.close()
+    with opened_platform(home) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def unchanged(pristine_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The application that the tests of a module share which only read, or insist that nothing is changed."""
+    with opened_platform(copy_home(pristine_home, tmp_path_factory.mktemp("unchanged") / "home")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def reader(unchanged: Platform) -> Browser:
+    """Anna's browser there."""
+    return unchanged.signed_in()
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse
 
+from extranet.models.security_event import security_event_table
 from extranet.security_log.operations import read_all
 from tenants.journal import Entry
 from tenants.tenant import EMBEDDED
@@ -144,9 +146,13 @@ class NewEvents:
     def __init__(self, platform: Platform, slug: str) -> None:
         self._platform = platform
         self._slug = slug
-        self._seen = len(events(platform, slug))
+        self._seen = 0
+        self.take()
 
     def take(self) -> list[str]:
-        entries = events(self._platform, self._slug)
-        fresh, self._seen = entries[self._seen :], len(entries)
-        return [entry.event for entry in fresh]
+        log = security_event_table.c
+        fresh = select(log.sequence, log.event).where(log.sequence > self._seen).order_by(log.sequence)
+        with self._platform.db(self._slug, writing=False) as db:
+            rows = db.execute(fresh).all()
+        self._seen = rows[-1].sequence if rows else self._seen
+        return [row.event for row in rows]

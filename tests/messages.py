@@ -7,6 +7,7 @@ names and no line numbers, so that a catalogue changes only when a text does.
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -38,6 +39,7 @@ msgstr ""
 """
 
 
+@cache
 def extract() -> Catalog:
     """Return every text that the pages and the operations mark for translation."""
     template = Catalog()

@@ -7,7 +7,7 @@ tenant with the other shows at once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +15,12 @@ from unittest.mock import patch
 
 import pytest
 from flask import Flask
-from jinja2 import BytecodeCache
-from jinja2.bccache import Bucket
-from werkzeug.routing import Rule
 
 from extranet.accounts import operations
 from extranet.accounts.founding import found_tenant
 from extranet.accounts.operations import NewUser
 from extranet.accounts.passwords import Cost, Passwords
-from extranet.app import HISTORY, create_app
+from extranet.app import HISTORY
 from extranet.models import Role
 from extranet.security_log.origin import OPERATOR, Origin
 from tenants import lifecycle
@@ -32,6 +29,7 @@ from tenants.servers import database_name
 from tenants.settings import Settings, read_settings
 from tenants.tenancy import Tenancy, initialise
 from tenants.tenant import EMBEDDED, Tenant
+from tests.applications import borrowed_app, new_app
 from tests.browser import Browser
 from tests.services.postgresql import Cluster
 from tests.services.pristine import Pristine
@@ -61,39 +59,6 @@ UNTOUCHED_CARD = {
     "interests_visibility": "company",
 }
 """What a browser sends of the profile's choices when nobody touched them."""
-
-
-class _CompiledTemplates(BytecodeCache):
-    """Templates compiled once for all applications of a run: compiling them anew was half of a test's time."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if code := self._known.get(bucket.key):
-            bucket.bytecode_from_string(code)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._known[bucket.key] = bucket.bytecode_to_string()
-
-
-_compiled_templates = _CompiledTemplates()
-_compile_rule = Rule.compile
-_COMPILED = ("arguments", "_parts", "_trace", "_converters", "_build", "_build_unknown")
-_compiled_rules: dict[tuple[object, ...], dict[str, object]] = {}
-
-
-def _compile_once(rule: Rule) -> None:
-    """Compile a route once for all applications of a run: that was most of opening one."""
-    assert rule.map is not None
-    key = (rule.rule, rule.host, rule.subdomain, rule.map.host_matching, rule.merge_slashes, repr(rule.defaults))
-    if key not in _compiled_rules:
-        _compile_rule(rule)
-        _compiled_rules[key] = {name: vars(rule)[name] for name in _COMPILED}
-    vars(rule).update(_compiled_rules[key])
-
-
-Rule.compile = _compile_once  # type: ignore[method-assign]
 
 
 def user_id(username: str) -> str:
@@ -211,11 +176,23 @@ def add_tenant(tenancy: Tenancy, slug: str, server: str = EMBEDDED) -> Tenant:
 
 def open_platform(home: Path, **settings: object) -> Platform:
     """Open the application over a home."""
+    read = _settings_of(home, settings)
+    return Platform(read, new_app(read, CHEAPEST))
+
+
+@contextmanager
+def opened_platform(home: Path, **settings: object) -> Iterator[Platform]:
+    """Open the application over a home for one test, and close it."""
+    read = _settings_of(home, settings)
+    with borrowed_app(read, CHEAPEST) as app:
+        platform = Platform(read, app)
+        yield platform
+        platform.close()
+
+
+def _settings_of(home: Path, settings: Mapping[str, object]) -> Settings:
     # One worker, one slot for passwords: a test that holds it sees what happens when all are taken.
-    read = replace(read_settings({"EXTRANET_HOME": str(home)}), **{"workers": 1, **settings})
-    app = create_app(read, CHEAPEST)
-    app.jinja_env.bytecode_cache = _compiled_templates
-    return Platform(read, app)
+    return replace(read_settings({"EXTRANET_HOME": str(home)}), **{"workers": 1, **settings})
 
 
 def copy_home(pristine: Path, target: Path) -> Path:

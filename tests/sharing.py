@@ -1,6 +1,6 @@
-"""Lets two runs of pytest share one list of tests: each takes the next file that the other has not taken.
+"""Lets several runs of pytest share one list of tests: each takes the next file that no other has taken.
 
-Neither core is left waiting for the other, whatever a file takes today, and nobody keeps a table of seconds.
+No core is left waiting for another, whatever a file takes today, and nobody keeps a table of seconds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ LONGEST = (
     "tests/isolation/test_same_ids.py",
     "tests/tenants/test_lost_server.py",
     "tests/tenants/test_fleet_run.py",
+    "tests/tenants/test_rotation.py",
     "tests/tenants/test_backup_restores.py",
+    "tests/provisioning/test_operations_guide.py",
     "tests/provisioning/test_creation.py",
 )
 # What these do in this process the other tests do too, and counting lines would make them take half as long again.
-UNMEASURED = (*WHOLE, "tests/isolation")
+UNMEASURED = (*WHOLE, "tests/isolation", "tests/architecture")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +51,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     item = next(items, None)
     while item is not None:
         following = next(items, None)
-        measuring.switch(not _file(item).startswith(UNMEASURED))
+        measuring.switch(_is_measured(item))
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
@@ -58,6 +60,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         item = following
     measuring.switch(True)
     return True
+
+
+def _is_measured(item: pytest.Item) -> bool:
+    return item.get_closest_marker("repeats") is None and not _file(item).startswith(UNMEASURED)
 
 
 def _load_histories() -> None:

@@ -7,6 +7,7 @@ import smtplib
 import ssl
 from contextlib import suppress
 from email.message import EmailMessage
+from functools import cached_property
 from typing import Protocol
 
 from extranet.mail.messages import Undeliverable
@@ -56,8 +57,6 @@ class Server:
     def __init__(self, server: MailServer, password: str) -> None:
         self._server = server
         self._password = password
-        # The system's authorities, and the server's name is checked.
-        self._tls = ssl.create_default_context()
         self._connection: smtplib.SMTP | None = None
 
     def hand_over(self, message: EmailMessage, slug: str) -> None:
@@ -87,6 +86,11 @@ class Server:
             with suppress(smtplib.SMTPException, OSError):
                 self._connection.quit()
             self._drop()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # The system's authorities, and the server's name is checked.
+        return ssl.create_default_context()
 
     def _connected(self) -> smtplib.SMTP:
         if self._connection is not None and self._is_alive(self._connection):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -63,7 +64,11 @@ class Outbound:
     def __init__(self, inside: frozenset[str] = frozenset(), seconds: float = WHOLE_SECONDS) -> None:
         self._inside = inside
         self._seconds = seconds
-        self._tls = ssl.create_default_context()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # To read the machine's authorities takes longer than all else that a start does; most platforms ask nobody.
+        return ssl.create_default_context()
 
     def get(self, url: str) -> Answer:
         """Fetch an address; raise ProviderUnreachable or ProviderUnfit."""

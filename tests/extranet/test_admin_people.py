@@ -39,38 +39,37 @@ def test_everybody_of_the_tenant_is_listed_by_name_and_nobody_else(platform: Pla
     assert "globex" not in page.text
 
 
+SEARCHES = [
+    ("q=peeters", ["Ben Peeters"]),
+    ("q=PEETERS+ben", ["Ben Peeters"]),
+    ("q=ben@acme", ["Ben Peeters"]),
+    ("q=ateliers", ["Ben Peeters"]),
+    ("q=élodie", ["Élodie Guest"]),
+    ("q=%25", []),
+    ("q=_", []),
+    ("q=peeters+nobody", []),
+    ("q=%00peeters", ["Ben Peeters"]),
+    ("role=admin", ["Anna Martin"]),
+    ("role=emperor", ["Élodie Guest", "Anna Martin", "Ben Peeters"]),
+    ("state=active&role=guest", ["Élodie Guest"]),
+    ("state=disabled", []),
+    ("factor=yes", ["Ben Peeters"]),
+    ("factor=no&role=admin", ["Anna Martin"]),
+    ("signed_in=yes", ["Anna Martin"]),
+    ("signed_in=no", ["Élodie Guest", "Ben Peeters"]),
+    ("sort=email&order=desc", ["Élodie Guest", "Ben Peeters", "Anna Martin"]),
+    ("sort=nonsense", ["Élodie Guest", "Anna Martin", "Ben Peeters"]),
+]
+
+
 @BOTH
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        ("q=peeters", ["Ben Peeters"]),
-        ("q=PEETERS+ben", ["Ben Peeters"]),
-        ("q=ben@acme", ["Ben Peeters"]),
-        ("q=ateliers", ["Ben Peeters"]),
-        ("q=élodie", ["Élodie Guest"]),
-        ("q=%25", []),
-        ("q=_", []),
-        ("q=peeters+nobody", []),
-        ("q=%00peeters", ["Ben Peeters"]),
-        ("role=admin", ["Anna Martin"]),
-        ("role=emperor", ["Élodie Guest", "Anna Martin", "Ben Peeters"]),
-        ("state=active&role=guest", ["Élodie Guest"]),
-        ("state=disabled", []),
-        ("factor=yes", ["Ben Peeters"]),
-        ("factor=no&role=admin", ["Anna Martin"]),
-        ("signed_in=yes", ["Anna Martin"]),
-        ("signed_in=no", ["Élodie Guest", "Ben Peeters"]),
-        ("sort=email&order=desc", ["Élodie Guest", "Ben Peeters", "Anna Martin"]),
-        ("sort=nonsense", ["Élodie Guest", "Anna Martin", "Ben Peeters"]),
-    ],
-)
-def test_people_are_searched_filtered_and_sorted_by_the_address(
-    platform: Platform, asked: str, found: list[str]
-) -> None:
+def test_people_are_searched_filtered_and_sorted_by_the_address(platform: Platform) -> None:
     rename(platform, GUS, first_name="Élodie")
     rename(platform, BEN, department="Ateliers")
     equip(platform, BEN)
-    assert names_on(platform.signed_in().get(f"/admin/people?{asked}")) == found
+    reader = platform.signed_in()
+    shown = [(asked, names_on(reader.get(f"/admin/people?{asked}"))) for asked, _found in SEARCHES]
+    assert shown == SEARCHES
 
 
 @BOTH

@@ -40,6 +40,7 @@ def in_crowd(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return noted
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("slug", ["acme", "globex"])
 def test_a_tenant_s_hundredth_failure_is_an_alarm_and_the_rest_wait_in_line(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, slug: str
@@ -164,6 +165,7 @@ def _swallow(passwords: object, keys: object) -> None:
         passwords.verify(keys, "somebody", b"", "x", in_crowd=True)  # type: ignore[attr-defined]
 
 
+@pytest.mark.repeats
 def test_the_customers_of_one_provider_s_network_have_ten_times_as_much_together(platform: Platform) -> None:
     def visitor(number: int) -> Browser:
         return platform.browser(address=f"2001:db8:7:{number:x}::1")

@@ -66,8 +66,8 @@ ELSEWHERE = [
 
 
 @pytest.fixture
-def inside(platform: Platform) -> Iterator[None]:
-    with platform.app.test_request_context("/"):
+def inside(unchanged: Platform) -> Iterator[None]:
+    with unchanged.app.test_request_context("/"):
         log.begin()
         yield
 

@@ -113,6 +113,7 @@ def test_a_kilobyte_is_read_to_its_last_byte_and_not_one_more_is_hashed(platform
     assert hasher.verified <= 1
 
 
+@pytest.mark.repeats
 def test_no_password_of_the_public_lists_is_taken_however_long() -> None:
     """Thirty thousand leaked ones, and every word, name and title of the other lists."""
     taken = []

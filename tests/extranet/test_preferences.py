@@ -21,6 +21,7 @@ from extranet.request import pages
 from extranet.security_log.events import Event, TenantEvent
 from extranet.security_log.operations import journal
 from extranet.security_log.words import SENTENCES
+from tests.browser import Browser
 from tests.extranet.world import COMPANY, DISPLAY, events_after, log_of, names, row_of, try_sign_in, value_of
 from tests.platform import BOTH, OPERATOR_ORIGIN, PASSWORD, Platform, user_id
 
@@ -69,12 +70,13 @@ def test_display_takes_effect_on_the_next_page(platform: Platform, clock: time_m
         ("rows_per_page", ""),
     ],
 )
-def test_display_refuses_what_is_not_in_the_list_and_keeps_the_rest(platform: Platform, field: str, value: str) -> None:
-    browser = platform.signed_in()
-    refused = browser.post("/preferences/display", {**DISPLAY, "time_zone": "Asia/Tokyo", field: value})
+def test_display_refuses_what_is_not_in_the_list_and_keeps_the_rest(
+    unchanged: Platform, reader: Browser, field: str, value: str
+) -> None:
+    refused = reader.post("/preferences/display", {**DISPLAY, "time_zone": "Asia/Tokyo", field: value})
     assert refused.status_code == 422
     assert 'selected value="Asia/Tokyo"' in refused.text or field == "time_zone"
-    assert row_of(platform).time_zone == "Europe/Paris"
+    assert row_of(unchanged).time_zone == "Europe/Paris"
 
 
 @pytest.mark.parametrize(
@@ -305,13 +307,14 @@ def test_an_administrator_changes_the_company_and_members_read_it(platform: Plat
         ("accent_hue", "red"),
     ],
 )
-def test_a_bad_registration_is_refused_and_everything_typed_is_kept(platform: Platform, field: str, value: str) -> None:
-    browser = platform.signed_in()
-    refused = browser.post("/preferences/company", {**COMPANY, field: value})
+def test_a_bad_registration_is_refused_and_everything_typed_is_kept(
+    unchanged: Platform, reader: Browser, field: str, value: str
+) -> None:
+    refused = reader.post("/preferences/company", {**COMPANY, field: value})
     assert refused.status_code == 422
     for name in ("legal_name", "street", "city", "website", "vat_id"):
         assert value_of(refused.text, name) == (COMPANY[name] if name != field else value.strip())
-    with platform.db("acme", writing=False) as db:
+    with unchanged.db("acme", writing=False) as db:
         assert db.get_one(Company, 1).street == ""
 
 

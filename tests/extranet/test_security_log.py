@@ -162,6 +162,7 @@ def failures(platform: Platform, attempts: Iterable[tuple[str, str]]) -> list[st
     return names(log_of(platform)[before:])
 
 
+@pytest.mark.repeats
 @SQLITE_ONLY
 @pytest.mark.parametrize(
     ("attempts", "most"),

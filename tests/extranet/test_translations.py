@@ -8,6 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from html.parser import HTMLParser
 from unittest.mock import patch
 
@@ -35,6 +36,7 @@ from tests.extranet.test_walk import PROFILE
 from tests.extranet.world import disable
 from tests.platform import PASSWORD, Platform
 
+pytestmark = pytest.mark.repeats
 both = pytest.mark.parametrize("language", messages.TRANSLATED)
 
 _PLACE = re.compile(r"%\(\w+\)[sd]")
@@ -542,16 +544,22 @@ def _read(page: TestResponse) -> _Words:
 
 def _english_in(language: str, page: TestResponse) -> set[str]:
     """Return the texts of the catalogue that a page shows as they are, though they have a translation."""
-    patterns = _english(language)
     # The number tells neighbouring colours apart; brackets are the templates'.
     said = {re.sub(r" \d+$", "", " ".join(html.unescape(text).split()).strip("() ")) for text in _read(page).said}
-    return {
+    return set().union(*(_english_of(language, words) for words in said))
+
+
+@cache
+def _english_of(language: str, words: str) -> frozenset[str]:
+    """Return the texts of the catalogue that words are. Most are on each page, and there are a thousand texts."""
+    return frozenset(
         text
-        for text, (pattern, is_long) in patterns.items()
-        if any((pattern.search if is_long else pattern.fullmatch)(words) for words in said)
-    }
+        for text, (pattern, is_long) in _english(language).items()
+        if (pattern.search if is_long else pattern.fullmatch)(words)
+    )
 
 
+@cache
 def _english(language: str) -> dict[str, tuple[re.Pattern[str], bool]]:
     # A text of places and marks alone says nothing in any language.
     texts = (

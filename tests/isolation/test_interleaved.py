@@ -34,7 +34,7 @@ from tests.platform import SLUGS, UNTOUCHED_CARD, Platform, user_id
 
 THREADS = 8
 PATIENCE_SECONDS = 30
-REQUESTS = {"sqlite": 2_400, "postgresql": 800}
+REQUESTS = {"sqlite": 1_200, "postgresql": 500}
 BEN = user_id("ben")
 LANGUAGES = {"acme": "fr", "globex": "nl"}
 ACCENTS = {"acme": 20, "globex": 200}

@@ -13,7 +13,7 @@ from extranet.models.single_sign_on import CLIENT_SECRET_SEAL, THE_PROVIDER
 from extranet.security_log.events import Event
 from tenants.errors import BadSeal
 from tests.evidence import NewEvents, untouched
-from tests.platform import SLUGS, Platform, open_platform, user_id
+from tests.platform import SLUGS, Platform, opened_platform, user_id
 from tests.single_sign_on.providers import Liar, running
 from tests.single_sign_on.world import come_back, identities, is_let_in, link, set_out, set_up
 
@@ -34,9 +34,8 @@ def provider(_provider: Liar) -> Liar:
 
 @pytest.fixture
 def platform(home: Path) -> Iterator[Platform]:
-    opened = open_platform(home, sso_inside=frozenset({"127.0.0.1"}))
-    yield opened
-    opened.close()
+    with opened_platform(home, sso_inside=frozenset({"127.0.0.1"})) as opened:
+        yield opened
 
 
 def test_one_subject_is_somebody_else_in_each_tenant(platform: Platform, provider: Liar) -> None:

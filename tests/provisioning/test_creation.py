@@ -11,8 +11,8 @@ from tests.platform import Platform, open_platform
 from tests.provisioning.test_serving import wait_for
 
 # From the start of Python, and from the moment the slug is locked: most of a run is imports, most of the risk is not.
-KILLS_IN_ALL = 6
-KILLS_AT_WORK = 10
+KILLS_IN_ALL = 3
+KILLS_AT_WORK = 8
 
 
 def test_of_two_who_create_the_same_slug_at_once_one_wins(console: Console) -> None:
@@ -31,10 +31,10 @@ def test_of_two_who_create_the_same_slug_at_once_one_wins(console: Console) -> N
 
 
 def test_creating_different_tenants_at_once_succeeds(console: Console) -> None:
-    slugs = ["zoe", "yan", "xia"]
+    slugs = ["zoe", "yan"]
     processes = [console.start(*create_arguments(slug)) for slug in slugs]
     said = [process.communicate(timeout=PATIENCE) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert [process.returncode for process in processes] == [0, 0], said
     assert console.run("doctor", "--logs").exit_code == 0
 
 

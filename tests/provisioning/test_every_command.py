@@ -16,8 +16,11 @@ from extranet.models import security_event_table
 from extranet.models.base import utc_now
 from extranet.security_log.operations import journal
 from provisioning.cli import extranet
+from provisioning.console import HISTORY
 from tenants import rotation
 from tenants.databases import TenantSession
+from tenants.settings import read_settings
+from tenants.tenancy import Tenancy
 from tests.console import Console, create_arguments
 from tests.extranet.factors import set_up_app
 from tests.extranet.support import grant, staff
@@ -190,18 +193,16 @@ def commands_under(command: click.Command, path: tuple[str, ...] = ()) -> Iterat
 
 
 def changes_of(console: Console, slug: str) -> list[str]:
-    platform = open_platform(console.home)
-    try:
-        with platform.db(slug, writing=False) as db:
+    with Tenancy.open(read_settings(console.environment), HISTORY) as tenancy:
+        if slug not in {tenant.slug for tenant in tenancy.registry.all()}:
+            return []
+        with tenancy.open_db(tenancy.registry.by_slug(slug)) as db:
             assert_both_hold(db)
-            for entry in read_all(db):
-                assert PASSWORD not in repr(entry)
-                assert "command line" not in repr(entry)
-            return [entry.event for entry in read_all(db)]
-    except KeyError:
-        return []
-    finally:
-        platform.close()
+            entries = list(read_all(db))
+    for entry in entries:
+        assert PASSWORD not in repr(entry)
+        assert "command line" not in repr(entry)
+    return [entry.event for entry in entries]
 
 
 def assert_both_hold(db: TenantSession) -> None:

@@ -19,7 +19,7 @@ from gunicorn.config import Config
 from provisioning import gunicorn_conf
 from tests.console import PATIENCE, Console
 
-WORKERS = 3
+WORKERS = 2
 
 
 def free_port() -> int:

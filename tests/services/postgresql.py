@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import subprocess
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tenants.postgresql_connection import hung_up
 from tests.services.programs import POSTGRES
 from tests.services.service import Service
 
@@ -52,6 +54,7 @@ class Cluster(Service):
         super().__init__(user="postgres")
         self.data = self.folder / "data"
         self._passwords = {SUPERUSER: secrets.token_hex(16)}
+        self._kept: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def url(self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """Return the address of a database over TCP. The password of a role made here need not be given."""
@@ -86,6 +89,7 @@ class Cluster(Service):
 
     def kill(self) -> None:
         """Crash: no process of the server has time for a last word."""
+        self._let_go()
         # While their parent stands still, no child is born and no pid of theirs is given to anybody else.
         os.kill(self.pid, signal.SIGSTOP)
         self.until(lambda: not self._kill_children(), "A process of the server does not end.")
@@ -96,9 +100,23 @@ class Cluster(Service):
 
     def execute(self, query: Query, values: Sequence[Any] = (), *, dbname: str = "postgres") -> list[tuple[Any, ...]]:
         """Do as the superuser, each statement committed; return the rows, if there are any."""
+        if dbname == "postgres" and self._may_keep():
+            return _rows(self.own().execute(query, values or None))
         with self._connect(dbname) as connection:
-            cursor = connection.execute(query, values or None)
-            return cursor.fetchall() if cursor.description is not None else []
+            return _rows(connection.execute(query, values or None))
+
+    def own(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return a superuser's connection that commits each statement. It is kept: a new one costs more than most asks.
+
+        For the main thread of the process that made this, and nobody else: each could be made to wait.
+        """
+        assert self._may_keep()
+        if self._kept is None or hung_up(self._kept):
+            self._let_go()
+            self._kept = self._connect("postgres")
+            # What was prepared once would not do after a table has changed.
+            self._kept.prepare_threshold = None
+        return self._kept
 
     def write_hba(self, lines: Iterable[str] = _HBA) -> None:
         """Say who may connect, from the next connection on; without lines, everybody with a password again."""
@@ -116,10 +134,26 @@ class Cluster(Service):
 
     def reload(self) -> None:
         """Have the files read anew; return when new connections see it."""
-        asked = "SELECT pg_conf_load_time()"
-        before = self.execute(asked)
+        before = self._last_read()
         os.kill(self.pid, signal.SIGHUP)
-        self.until(lambda: self.execute(asked) != before, "The settings were not read.")
+        self.until(lambda: self._last_read() != before, "The settings were not read.")
+
+    def _last_read(self) -> list[tuple[Any, ...]]:
+        # An old connection knows before the rules for new ones are read.
+        with self._connect("postgres") as connection:
+            return _rows(connection.execute("SELECT pg_conf_load_time()"))
+
+    def _may_keep(self) -> bool:
+        return os.getpid() == self._opened_by and threading.current_thread() is threading.main_thread()
+
+    def _let_go(self) -> None:
+        if self._kept is not None and self._may_keep():
+            self._kept.close()
+            self._kept = None
+
+    def _end(self, how: signal.Signals) -> None:
+        self._let_go()
+        super()._end(how)
 
     def _make_data(self) -> None:
         password = self._write("password", self._passwords[SUPERUSER])
@@ -221,6 +255,10 @@ class Standby(Cluster):
 
 def _program(name: str) -> str:
     return str(Path(POSTGRES).with_name(name))
+
+
+def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return cursor.fetchall() if cursor.description is not None else []
 
 
 def _children(parent: int) -> list[int]:

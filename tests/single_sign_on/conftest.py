@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.platform import Platform, open_platform
+from tests.platform import Platform, opened_platform
 from tests.single_sign_on.providers import Liar, Offline, running
 
 
@@ -35,6 +35,5 @@ def liar(_liar: Liar) -> Liar:
 @pytest.fixture
 def platform(home: Path) -> Iterator[Platform]:
     """The application, allowed to ask providers on this machine."""
-    opened = open_platform(home, sso_inside=frozenset({"127.0.0.1"}))
-    yield opened
-    opened.close()
+    with opened_platform(home, sso_inside=frozenset({"127.0.0.1"})) as opened:
+        yield opened

@@ -106,18 +106,24 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def empty_home_with_server(empty_home: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = copy_home(empty_home, tmp_path_factory.mktemp("empty-with-server") / "home")
+    with Tenancy.open(settings_of(home), HISTORY) as tenancy:
+        register(tenancy, cluster)
+    return home
+
+
 @pytest.fixture
-def pg_settings(empty_home: Path, tmp_path: Path) -> Settings:
-    """A home without a tenant."""
-    shutil.copytree(empty_home, tmp_path / "pg-home")
-    return settings_of(tmp_path / "pg-home")
+def pg_settings(empty_home_with_server: Path, tmp_path: Path) -> Settings:
+    """A home without a tenant, and the server ``pg1``."""
+    return settings_of(copy_home(empty_home_with_server, tmp_path / "pg-home"))
 
 
 @pytest.fixture
 def pg_tenancy(pg_settings: Settings, cluster: Cluster) -> Iterator[Tenancy]:
     """A platform without a tenant, on which new ones can be made on the server ``pg1``. Nothing stays on the server."""
     with cleaned(cluster), Tenancy.open(pg_settings, HISTORY) as tenancy:
-        register(tenancy, cluster)
         yield tenancy
 
 

@@ -70,6 +70,17 @@ def asked(settings: Settings, slug: str, question: str) -> list[tuple[Any, ...]]
         return raw.execute(question).fetchall()
 
 
+def asked_all(settings: Settings, slugs: Iterable[str], question: str) -> dict[str, Any]:
+    """Ask many tenants' files past the product for one value each."""
+    with Tenancy.open(settings, HISTORY) as tenancy:
+        files = {tenant.slug: database_file(settings, tenant.uuid) for tenant in tenancy.registry.all()}
+    answers = {}
+    for slug in slugs:
+        with closing(sqlite3.connect(files[slug])) as raw:
+            ((answers[slug],),) = raw.execute(question).fetchall()
+    return answers
+
+
 def dump_of(settings: Settings, slug: str) -> list[str]:
     """Everything in a tenant's database, as SQL."""
     with closing(sqlite3.connect(file_of(settings, slug))) as raw:

@@ -17,6 +17,7 @@ from tenants.stores.credentials import write_credential
 from tenants.tenancy import Tenancy
 from tenants.tenant import Tenant
 from tests.services.postgresql import Cluster
+from tests.services.pristine import set_aside
 from tests.tenants.world import prepare
 
 CONNECTIONS = 50
@@ -52,17 +53,16 @@ def login(tenancy: Tenancy, cluster: Cluster, tenant: Tenant, dbname: str = "") 
 
 @contextmanager
 def cleaned(cluster: Cluster) -> Iterator[None]:
-    """Drop at the end every database and role that was made meanwhile; templates stay, they are the same for all."""
+    """Take away at the end what was made meanwhile, databases and roles; templates stay, they are the same for all."""
     databases, roles = _databases_and_roles(cluster)
     try:
         yield
     finally:
-        with psycopg.connect(cluster._own_address(dbname="postgres"), autocommit=True) as admin:
-            made_databases, made_roles = _databases_and_roles(cluster)
-            for name in sorted(made_databases - databases):
-                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-            if made := sorted(made_roles - roles):
-                admin.execute(sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(map(sql.Identifier, made))))
+        made_databases, made_roles = _databases_and_roles(cluster)
+        for name in sorted(made_databases - databases):
+            set_aside(cluster.own(), name)
+        if made := sorted(made_roles - roles):
+            cluster.execute(sql.SQL("DROP ROLE {}").format(sql.SQL(", ").join(map(sql.Identifier, made))))
 
 
 def _databases_and_roles(cluster: Cluster) -> tuple[set[str], set[str]]:

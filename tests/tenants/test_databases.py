@@ -333,7 +333,7 @@ def test_a_connection_never_leads_to_another_file(tenancy: Tenancy, settings: Se
 
     def visit(seed: int) -> None:
         dice = random.Random(seed)
-        for _ in range(250):
+        for _ in range(75):
             tenant = dice.choice(twenty)
             with databases.open(tenant, writing=dice.random() < 0.2) as db:
                 found = db.execute(text("SELECT file FROM pragma_database_list")).scalars().all()

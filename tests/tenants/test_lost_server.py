@@ -57,7 +57,6 @@ def two(pg_settings: Settings, cluster: Cluster, second_cluster: Cluster) -> Ite
     """A closed home: acme on pg1, with a backup of before its last note; globex on pg2."""
     with cleaned(cluster), cleaned(second_cluster):
         with Tenancy.open(pg_settings, HISTORY) as tenancy:
-            register(tenancy, cluster)
             register(tenancy, second_cluster, "pg2")
             acme = create(tenancy, "acme")
             create(tenancy, "globex", "pg2")
