@@ -37,9 +37,9 @@ class TooManyAttempts(ExtranetError):
 
 
 class NoSlot(ExtranetError):
-    """Raised when all password slots stayed busy; ``retry_after`` is in seconds."""
+    """Raised when all password slots stayed busy; ``retry_after`` is in seconds, and grows with the crowd."""
 
-    retry_after = 3
+    retry_after: int = 3
 
 
 class InvitationRefused(ExtranetError):

@@ -57,6 +57,9 @@ def recognise(db: Session, user: User, device: bytes, origin: Origin) -> Recogni
     now = utc_now()
     refuse_copies(db, device, origin)
     following = _renewed(db, device, now)
+    if not following:
+        # Nobody's browser: never seen, from before a restore, or the copy of an id that was replaced long ago.
+        return _added_for_the_first_time(db, user, origin, now)
     browser = _row(db, user, following) or _added(db, user, following, now)
     fresh = browser.expires_at <= now or browser.forgotten_at is not None
     if fresh:
@@ -89,7 +92,10 @@ def refuse_copies(db: Session, device: bytes, origin: Origin) -> None:
 
 
 def _renewed(db: Session, device: bytes, now: datetime) -> bytes:
-    """Return the id that follows; all rows that knew the browser by this one, whoever's they are, know it by that."""
+    """Return the id that follows; all rows that knew the browser by this one, whoever's they are, know it by that.
+
+    b"" when nobody's does.
+    """
     if device:
         hashed, following = hash_secret(device), _following(db.info["keys"], device)
         moved = update(KnownBrowser).where(KnownBrowser.device_hash == hashed)
@@ -98,12 +104,29 @@ def _renewed(db: Session, device: bytes, now: datetime) -> bytes:
         ).rowcount  # type: ignore[attr-defined]
         if changed or db.scalars(select(KnownBrowser.id).where(_was_a_moment_ago(device, now)).limit(1)).first():
             return following
-    # Nobody's browser: never seen, from before a restore, or the copy of an id that was replaced long ago.
-    return secrets.token_bytes(_DEVICE_BYTES)
+    return b""
 
 
 def _following(keys: TenantKeys, device: bytes) -> bytes:
     return keys.mac(_PURPOSE, device)[:_DEVICE_BYTES]
+
+
+def _added_for_the_first_time(db: Session, user: User, origin: Origin, now: datetime) -> Recognised:
+    # In one statement, without a look first: nobody else can have this id.
+    device = secrets.token_bytes(_DEVICE_BYTES)
+    browser = KnownBrowser(
+        id=new_id(),
+        device_hash=hash_secret(device),
+        user_id=user.id,
+        name=describe_browser(origin.user_agent),
+        first_seen_at=now,
+        last_seen_at=now,
+        expires_at=now + BROWSER_LIFE,
+    )
+    db.add(browser)
+    # What refers to it is written after it.
+    db.flush()
+    return Recognised(browser, device, is_new=True)
 
 
 def _added(db: Session, user: User, device: bytes, now: datetime) -> KnownBrowser:

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from extranet.accounts.forms import LoginForm
 from extranet.accounts.logins import StartedLogin, sign_out
-from extranet.errors import TooManyAttempts
+from extranet.errors import NoSlot, TooManyAttempts
 from extranet.factors.passkeys import host_of
 from extranet.i18n import ngettext
 from extranet.request import pages
@@ -57,6 +57,15 @@ def please_wait(refused: TooManyAttempts) -> str:
         "Too many attempts. Please wait a minute and try again.",
         "Too many attempts. Please wait %(num)s minutes and try again.",
         minutes,
+    )
+
+
+def come_back(refused: NoSlot) -> str:
+    """Return what somebody reads who found no place among many, and when their turn is."""
+    return ngettext(
+        "Many people are signing in at this moment. Please try again in %(num)s second.",
+        "Many people are signing in at this moment. Please try again in %(num)s seconds.",
+        refused.retry_after,
     )
 
 

@@ -37,6 +37,18 @@ _EARLIER = (
     .order_by(_login.started_at.desc())
     .limit(1)
 )
+_IDLE_MINUTES = select(Company.idle_minutes).where(Company.id == THE_COMPANY)
+_ACTIVE = (
+    select(Login)
+    .where(
+        Login.user_id == bindparam("user_id"),
+        Login.ended_at.is_(None),
+        Login.expires_at > bindparam("now"),
+        Login.last_seen_at > bindparam("seen"),
+    )
+    .order_by(Login.last_seen_at.desc())
+)
+_SURPLUS = _ACTIVE.offset(_MOST_LOGINS - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +105,7 @@ def start_login(
 
 def active_logins(db: Session, user_id: str) -> Sequence[Login]:
     """Return a user's living logins, the latest used first."""
-    now = utc_now()
-    alive = select(Login).where(
-        Login.user_id == user_id,
-        Login.ended_at.is_(None),
-        Login.expires_at > now,
-        Login.last_seen_at > now - _idle_life(db),
-    )
-    return db.scalars(alive.order_by(Login.last_seen_at.desc())).all()
+    return db.scalars(_ACTIVE, _alive_now(db, user_id)).all()
 
 
 def last_sign_in(db: Session, user_id: str, *, but: str) -> Row[datetime, str, str] | None:
@@ -223,13 +228,14 @@ def _own_browser(db: Session, user_id: str, browser_id: str) -> KnownBrowser:
 
 
 def _end_surplus(db: Session, user: User, origin: Origin) -> None:
-    for login in active_logins(db, user.id)[_MOST_LOGINS - 1 :]:
+    for login in db.scalars(_SURPLUS, _alive_now(db, user.id)).all():
         _end(login, "surplus")
         record(db, Event.LOGIN_ENDED, origin, actor=user.id, details={"login": login.id, "surplus": True})
 
 
-def _idle_life(db: Session) -> timedelta:
-    return timedelta(minutes=db.execute(select(Company.idle_minutes).where(Company.id == THE_COMPANY)).scalar_one())
+def _alive_now(db: Session, user_id: str) -> dict[str, object]:
+    now, idle_life = utc_now(), timedelta(minutes=db.execute(_IDLE_MINUTES).scalar_one())
+    return {"user_id": user_id, "now": now, "seen": now - idle_life}
 
 
 def _end_all(db: Session, reason: str, *which: ColumnElement[bool]) -> None:

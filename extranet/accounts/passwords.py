@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,8 +20,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from extranet.accounts.common_words import DUTCH, FRENCH
-from extranet.accounts.giving_way import Aside
+from extranet.accounts.giving_way import Aside, Result
 from extranet.accounts.slots import SharedSlots, Slots
+from extranet.accounts.turns import Turns
 from extranet.errors import Invalid, NoSlot
 from extranet.i18n import gettext as _
 from extranet.models.user import PASSWORD_SEAL
@@ -66,8 +68,12 @@ class Passwords:
         self._mine = threading.local()
         self._crowd_slot = SharedSlots(1, shared, "crowd-") if shared else Slots(1)
         self._crowd_queue = threading.BoundedSemaphore(_LONGEST_CROWD)
+        began = time.monotonic()
         # Verifying against this costs what a real one costs, so a stranger cannot time which names exist.
         self._nobody = self._hasher.hash("nobody's password")
+        # Of shared slots each process has one when all of them want it.
+        self._own_slots = 1 if shared else slots
+        self._turns = Turns((time.monotonic() - began) / self._own_slots)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -78,14 +84,23 @@ class Passwords:
         if getattr(self._mine, "is_held", False):
             yield
             return
-        if not self._queue.acquire(blocking=False):
-            raise NoSlot("The queue for a password slot is full.")
-        self._mine.is_held = True
+        with self._told_when_to_come_back():
+            if not self._queue.acquire(blocking=False):
+                raise NoSlot("The queue for a password slot is full.")
+            self._mine.is_held = True
+            try:
+                yield
+            finally:
+                self._mine.is_held = False
+                self._queue.release()
+
+    @contextmanager
+    def _told_when_to_come_back(self) -> Iterator[None]:
         try:
             yield
-        finally:
-            self._mine.is_held = False
-            self._queue.release()
+        except NoSlot as refused:
+            refused.retry_after = self._turns.next()
+            raise
 
     def hash(self, keys: TenantKeys, user_id: str, password: str) -> bytes:
         """Return what to store for a user's password, in the transaction that stores it; raise NoSlot."""
@@ -94,7 +109,7 @@ class Passwords:
     def encoded(self, password: str) -> str:
         """Return the hash of a password, for ``seal``; raise NoSlot."""
         with self._slot():
-            return self._aside.run(lambda: self._hasher.hash(normalised(password)))
+            return self._timed(lambda: self._hasher.hash(normalised(password)))
 
     def verify(self, keys: TenantKeys, user_id: str, stored: bytes, password: str, *, in_crowd: bool = False) -> bool:
         """Tell whether ``password`` is the one stored. Takes the same time for a wrong one and for nobody (b"").
@@ -123,9 +138,16 @@ class Passwords:
 
     def _matches(self, encoded: str, password: str) -> bool:
         try:
-            return self._aside.run(lambda: self._hasher.verify(encoded, normalised(password)))
+            return self._timed(lambda: self._hasher.verify(encoded, normalised(password)))
         except VerificationError:
             return False
+
+    def _timed(self, work: Callable[[], Result]) -> Result:
+        began = time.monotonic()
+        try:
+            return self._aside.run(work)
+        finally:
+            self._turns.note((time.monotonic() - began) / self._own_slots)
 
     @contextmanager
     def _crowd(self) -> Iterator[None]:

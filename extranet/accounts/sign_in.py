@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from extranet.accounts.devices import find_known_browser, refuse_copies
@@ -32,6 +32,15 @@ from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import EVERYBODY, NOBODY, Origin
 from tenants.throttle import Limit, refund, reset, sweep
+
+# Built once, for what surrounds the hash counts in a burst: to build a statement takes longer than to run it.
+_BY_NAME = select(User).where(or_(User.username == bindparam("name"), User.email == bindparam("name")))
+_AS_IT_IS_NOW = (
+    select(User)
+    .where(User.id == bindparam("user_id"), User.state == UserState.ACTIVE)
+    .execution_options(populate_existing=True)
+)
+_PEOPLE = select(func.count()).select_from(User)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ def sign_in(
 
 def _find_account(db: Session, attempt: Attempt) -> _Account:
     name = attempt.name.strip().lower()
-    user = db.scalars(select(User).where(or_(User.username == name, User.email == name))).one_or_none()
+    user = db.scalars(_BY_NAME, {"name": name}).one_or_none()
     keys = db.info["keys"]
     if user is None:
         return _Account("", b"", "", account_limits(keys, f"name/{name}"), trusted=False)
@@ -142,11 +151,16 @@ def _is_flood(db: Session, addresses: AddressLimits, origin: Origin, now: int) -
 
 
 def _flood_limits(db: Session) -> list[Limit]:
-    return tenant_limits(db.info["keys"], db.execute(select(func.count()).select_from(User)).scalar_one())
+    return tenant_limits(db.info["keys"], db.execute(_PEOPLE).scalar_one())
+
+
+def _flood_counter(db: Session) -> list[Limit]:
+    # To give back to a bucket it need not be known how much it holds.
+    return tenant_limits(db.info["keys"], 0)
 
 
 def _give_back(db: Session, addresses: AddressLimits, account: _Account, origin: Origin) -> None:
-    refund(db, *account.limits, *([] if account.trusted else _flood_limits(db)))
+    refund(db, *account.limits, *([] if account.trusted else _flood_counter(db)))
     db.commit()
     if not account.trusted:
         addresses.refund(origin.address)
@@ -154,8 +168,7 @@ def _give_back(db: Session, addresses: AddressLimits, account: _Account, origin:
 
 def _reload(db: Session, account: _Account) -> User | None:
     # The account may have been disabled, or its password changed, while this one was being verified.
-    mine = (User.id == account.user_id) & (User.state == UserState.ACTIVE)
-    user = db.scalars(select(User).where(mine).execution_options(populate_existing=True)).one_or_none()
+    user = db.scalars(_AS_IT_IS_NOW, {"user_id": account.user_id}).one_or_none()
     if user is None or opened(db.info["keys"], user.id, user.password) != account.encoded:
         return None
     return user
@@ -178,7 +191,7 @@ def _welcome(
     # Whoever comes with a browser the account knows opens it to others again, too.
     reset(db, *account.limits, *account_limits(keys, user.id))
     if not account.trusted:
-        refund(db, *_flood_limits(db))
+        refund(db, *_flood_counter(db))
     sweep(db, int(time.time()))
     welcomed = (
         second_step.begin(db, user, origin) if second_step.is_needed(db, user.id) else _start(db, user, attempt, origin)

@@ -6,7 +6,7 @@ from flask import Blueprint, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from extranet.accounts import invitations
-from extranet.accounts.entering import asked_for, end_login_in_use, let_in, login_page, please_wait
+from extranet.accounts.entering import asked_for, come_back, end_login_in_use, let_in, login_page, please_wait
 from extranet.accounts.forms import InvitationForm, LoginForm
 from extranet.accounts.logins import StartedLogin
 from extranet.accounts.sign_in import Attempt, sign_in
@@ -56,7 +56,7 @@ def sign_in_now() -> Response:
         return login_page(form, 429, refused.retry_after)
     except NoSlot as refused:
         current.write_nothing()
-        form.reject("", _("Many people are signing in at this moment. Please try again in a few seconds."))
+        form.reject("", come_back(refused))
         return login_page(form, 503, refused.retry_after)
     if isinstance(welcomed, StartedLogin):
         return let_in(welcomed)

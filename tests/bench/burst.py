@@ -35,6 +35,11 @@ class Burst:
     other: Outcome
     growth: float
 
+    def for_sign_ins(self, quiet: list[Outcome]) -> float:
+        """Return the server's processor time but for the readers' pages, at what they cost in a quiet moment."""
+        a_page = quiet[0].of_server / sum(reader.done for reader in quiet)
+        return self.crowd.of_server - a_page * (self.same.done + self.other.done)
+
 
 def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
     """Quiet, burst, Argon2id alone; again and again. The first burst only warms up.
@@ -42,7 +47,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
     A burst lasts twice as long, for it begins with everybody at once.
     """
     made = home.make_home(folder / "burst", servers.free_port(), _WORKERS)
-    fastest = argon.rate(_SLOTS, min(seconds, 1.0))
+    fastest = argon.measure(_SLOTS, min(seconds, 1.0)).rate
     # Enough for a machine that turns out twice as fast as it just was, and for who is under way at the end.
     share = int(max(2 * fastest, _SLOWEST_RATE) * (2 * seconds + 1)) + _CROWD
     with made.open() as tenancy:
@@ -55,11 +60,11 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[Row]:
         for each in shares[1:]:
             quiet.append(_quiet(server, same, other, seconds))
             loud.append(_burst(server, each, same, other, seconds))
-            alone.append(argon.rate(_SLOTS, seconds))
+            alone.append(argon.measure(_SLOTS, seconds))
     return _rows(quiet, loud, alone)
 
 
-def _rows(quiet: list[list[Outcome]], loud: list[Burst], alone: list[float]) -> list[Row]:
+def _rows(quiet: list[list[Outcome]], loud: list[Burst], alone: list[argon.Pure]) -> list[Row]:
     which = f"Argon2id alone, {_SLOTS} processes"
     room = [_SLOTS * Cost().memory / 1024] * len(loud)
     return [
@@ -67,9 +72,31 @@ def _rows(quiet: list[list[Outcome]], loud: list[Burst], alone: list[float]) -> 
             f"sign-ins, {_CROWD} clients at one tenant",
             "sign-ins/s",
             [b.crowd.rate for b in loud],
-            alone,
+            [a.rate for a in alone],
             which,
             ">= 0.9",
+        ),
+        # What the product adds to a hash, refusals included: neither the load generator nor the readers' pages.
+        Row(
+            "  in a second of the server's processor time",
+            "sign-ins",
+            [b.crowd.done / b.for_sign_ins(q) for b, q in zip(loud, quiet, strict=True)],
+            [a.of_processor_time for a in alone],
+            which,
+        ),
+        Row(
+            "  processor time of the load generator",
+            "s a second",
+            [b.crowd.of_load / b.crowd.seconds for b in loud],
+            [b.crowd.of_server / b.crowd.seconds for b in loud],
+            "the server's",
+        ),
+        Row(
+            "  told to come back later",
+            "answers/s",
+            [b.crowd.sent_away / b.crowd.seconds for b in loud],
+            [b.crowd.rate for b in loud],
+            "those let in",
         ),
         Row(
             "  workers grow meanwhile by", "MiB", [b.growth for b in loud], room, f"{_SLOTS} slots x 32 MiB", "<= 1.25"
@@ -96,18 +123,33 @@ def _rows(quiet: list[list[Outcome]], loud: list[Burst], alone: list[float]) -> 
 def _burst(
     server: servers.Server, people: list[tuple[str, str]], same: tuple[str, str], other: tuple[str, str], seconds: float
 ) -> Burst:
-    crowd = Plan(server.port, 2 * seconds, _CROWD, people=people, password=PASSWORD, busy=_BUSY, apart=True)
+    crowd = Plan(
+        server.port,
+        2 * seconds,
+        _CROWD,
+        people=people,
+        password=PASSWORD,
+        busy=_BUSY,
+        apart=True,
+        workers=server.workers,
+    )
     with _growing(server) as growth:
-        outcomes = _checked(crowd, *_readers(server, same, other, 2 * seconds))
+        outcomes = _checked(crowd, *_readers(server, same, other, 2 * seconds, []))
     return Burst(*outcomes, growth())
 
 
 def _quiet(server: servers.Server, same: tuple[str, str], other: tuple[str, str], seconds: float) -> list[Outcome]:
-    return _checked(*_readers(server, same, other, seconds))
+    return _checked(*_readers(server, same, other, seconds, server.workers))
 
 
-def _readers(server: servers.Server, same: tuple[str, str], other: tuple[str, str], seconds: float) -> list[Plan]:
-    return [Plan(server.port, seconds, _READERS, [at], pause=_PAUSE) for at in (same, other)]
+def _readers(
+    server: servers.Server, same: tuple[str, str], other: tuple[str, str], seconds: float, measured: list[int]
+) -> list[Plan]:
+    # The server is measured once, with the first plan of all.
+    return [
+        Plan(server.port, seconds, _READERS, [at], pause=_PAUSE, workers=workers)
+        for at, workers in ((same, measured), (other, []))
+    ]
 
 
 def _checked(*plans: Plan) -> list[Outcome]:

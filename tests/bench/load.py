@@ -14,10 +14,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count, cycle, islice
 
 from tests.bench.conversations import READY, USER_AGENT, Answer, Ask, Conversation, Wait, sign_in, visit
+from tests.bench.processor import used_by
 
 __all__ = ["USER_AGENT", "Outcome", "Plan", "run", "run_apart"]
 
@@ -37,7 +38,8 @@ class Plan:
     """What to send where. ``visits`` are pairs of host and cookie; ``people`` are pairs of host and username.
 
     ``pause``: seconds between two pages of one visitor. ``busy``: the status that means "come back later".
-    ``apart``: each connection comes from an address of its own.
+    ``apart``: each connection comes from an address of its own. ``workers``: the server's processes, whose processor
+    time is measured too.
     """
 
     port: int
@@ -49,21 +51,28 @@ class Plan:
     pause: float = 0
     busy: int = 0
     apart: bool = False
+    workers: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: good answers within the window and in all, bad ones, put-off ones, and latencies in ms."""
+    """What came of it: good answers within the window and in all, bad ones, put-off ones alike, and latencies in ms.
+
+    ``of_server`` and ``of_load`` are seconds of processor time within the window, of all plans together.
+    """
 
     seconds: float
     done: int
     answered: int
     failed: int
+    sent_away: int
     put_off: int
     p50: float
     p95: float
     p99: float
     first_failure: str = ""
+    of_server: float = 0.0
+    of_load: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -99,13 +108,14 @@ class _Tally:
         self.plan = plan
         self.latencies: list[float] = []
         self.failures: list[str] = []
-        self.done = self.answered = self.put_off = 0
+        self.done = self.answered = self.sent_away = self.put_off = 0
 
     def note(self, connection: _Connection, answer: Answer, opens: float, closes: float) -> None:
         now = time.perf_counter()
         self.answered += 1
         if answer.status == connection.asked.busy:
             self.put_off += 1
+            self.sent_away += opens <= now < closes
         elif answer.status != connection.asked.status or connection.asked.contains not in answer.body:
             self.failures.append(f"{answer.head[:60]!r} to {connection.asked.request[:80]!r}")
         else:
@@ -118,7 +128,9 @@ class _Tally:
         ordered = sorted(self.latencies) or [0.0]
         p50, p95, p99 = (round(ordered[int(len(ordered) * part)] * 1000, 2) for part in (0.5, 0.95, 0.99))
         failed, first = len(self.failures), "".join(self.failures[:1])
-        return Outcome(self.plan.seconds, self.done, self.answered, failed, self.put_off, p50, p95, p99, first)
+        return Outcome(
+            self.plan.seconds, self.done, self.answered, failed, self.sent_away, self.put_off, p50, p95, p99, first
+        )
 
 
 class _Load:
@@ -126,6 +138,9 @@ class _Load:
         self.seconds = plans[0].seconds
         self.selector = selectors.DefaultSelector()
         self.opens = self.closes = float("inf")
+        self.workers = [pid for plan in plans for pid in plan.workers]
+        # At both ends of the window: the server's processor time, and that of this process.
+        self.marks: list[tuple[float, float]] = []
         self.tallies = [_Tally(plan) for plan in plans]
         self.connections = [
             _Connection(tally, conversation, _source(number) if tally.plan.apart else "")
@@ -140,6 +155,7 @@ class _Load:
         for connection in self.connections:
             self._ask_next(connection, None)
         while self.selector.get_map() or self.waiting:
+            self._mark()
             self._wake()
             until = self.waiting[0][0] - time.perf_counter() if self.waiting else _LONGEST_WAIT
             ready = self.selector.select(max(0, until))
@@ -147,7 +163,17 @@ class _Load:
                 raise TimeoutError("The server stopped answering.")
             for key, _ in ready:
                 self._receive(key.data)
-        return [tally.outcome() for tally in self.tallies]
+        (server_then, load_then), (server, load) = [*self.marks, self._used(), self._used()][:2]
+        return [
+            replace(tally.outcome(), of_server=server - server_then, of_load=load - load_then) for tally in self.tallies
+        ]
+
+    def _mark(self) -> None:
+        if len(self.marks) < 2 and time.perf_counter() >= (self.closes if self.marks else self.opens):
+            self.marks.append(self._used())
+
+    def _used(self) -> tuple[float, float]:
+        return used_by(self.workers), time.process_time()
 
     def close(self) -> None:
         for connection in self.connections:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from argon2 import PasswordHasher
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
-from extranet.accounts.passwords import Cost
 from extranet.app import HISTORY
 from extranet.request import cookies
 from tenants import schema
 from tenants.durable import sync
 from tenants.tenancy import Tenancy
-from tests.bench import burst, ceiling, fleet, home, many, on_postgresql, servers
+from tests.bench import argon, burst, ceiling, fleet, home, many, on_postgresql, servers
 from tests.bench.home import PASSWORD, Home
 from tests.bench.load import USER_AGENT, Outcome, Plan, run_apart
 from tests.bench.rounds import Row, alternate, each_takes
@@ -113,12 +109,9 @@ class Bench:
 
     def sign_ins(self) -> list[Row]:
         """Sign-ins through the form, real cost, beside verifying alone. Nobody signs in twice."""
-        cost = Cost()
-        hasher = PasswordHasher(cost.time, cost.memory, cost.lanes, hash_len=32, salt_len=16)
-        encoded = hasher.hash(PASSWORD)
 
         def verify() -> float:
-            return _rate_on_two_threads(lambda: hasher.verify(encoded, PASSWORD), self.size.seconds)
+            return argon.measure(_WORKERS, self.size.seconds).rate
 
         fastest = verify()
         # Enough for a machine that turns out twice as fast as it just was, in one more round to warm up.
@@ -136,7 +129,7 @@ class Bench:
 
         sign_in()
         ours, beside = alternate(self.size.rounds, sign_in, verify)
-        return [Row("sign-ins, 2 workers", "sign-ins/s", ours, beside, "Argon2id alone, 2 threads", ">= 0.9")]
+        return [Row("sign-ins, 2 workers", "sign-ins/s", ours, beside, "Argon2id alone, 2 processes", ">= 0.9")]
 
     def burst(self) -> list[Row]:
         """200 people who sign in at once at one tenant, and what others notice of it."""
@@ -259,21 +252,3 @@ def _checked(outcome: Outcome, refused: float = 0) -> Outcome:
     if outcome.failed > refused * outcome.answered or not outcome.done:
         raise RuntimeError(f"{outcome.failed} of {outcome.answered} answers were wrong: {outcome.first_failure}")
     return outcome
-
-
-def _rate_on_two_threads(work: Callable[[], object], seconds: float) -> float:
-    counts = [0, 0]
-    end = time.perf_counter() + seconds
-
-    def repeat(which: int) -> None:
-        while time.perf_counter() < end:
-            work()
-            counts[which] += 1
-
-    begin = time.perf_counter()
-    threads = [threading.Thread(target=repeat, args=(which,)) for which in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.perf_counter() - begin)

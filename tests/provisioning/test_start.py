@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.console import PATIENCE, Console
+from tests.platform import copy_home
 
 Breaking = Callable[[Path], None]
 
@@ -73,15 +75,36 @@ BAD_ENVIRONMENTS = {
 COMMANDS = [["tenant", "list"], ["tenant", "suspend", "acme"], ["doctor"], ["serve"]]
 
 
-def import_wsgi(console: Console, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
-        env=console.real_environment(**environment),
+# What it imports takes a second and a half and is the same for all: each has a fork of what has that already.
+_IMPORT_WSGI_IN_EACH = """
+import json, os, sys
+import extranet.app
+for environment in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        os.environ.update(environment)
+        import wsgi
+        sys.exit(0)
+    _, status = os.wait()
+    print("\\0", os.waitstatus_to_exitcode(status), sep="", file=sys.stderr, flush=True)
+"""
+
+
+def import_wsgi(console: Console, environments: list[dict[str, str]]) -> list[str]:
+    """Import it in each environment, where it must end with exit code 1; return the last lines."""
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT_WSGI_IN_EACH, json.dumps(environments)],
+        env=console.real_environment(),
         capture_output=True,
         text=True,
         timeout=PATIENCE,
-        check=False,
+        check=True,
     )
+    first, *others = done.stderr.split("\0")
+    said = [first, *(other.removeprefix("1\n") for other in others)]
+    assert all(other.startswith("1\n") for other in others), done.stderr
+    assert said.pop() == ""
+    assert len(said) == len(environments)
+    return [each.splitlines()[-1] for each in said]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -99,19 +122,18 @@ def test_no_command_starts_with_wrong_settings(console: Console, wrong: str, arg
     assert console.run(*arguments, **environment).refusal.startswith(sentence)
 
 
-@pytest.mark.parametrize("broken", ["no key", "a key that others can read", "another key", "no registry"])
-def test_wsgi_refuses_a_broken_home_and_ends_with_the_sentence(console: Console, broken: str) -> None:
-    break_it, sentence = BROKEN_HOMES[broken]
-    break_it(console.home)
-    answer = import_wsgi(console)
-    assert answer.returncode == 1
-    assert sentence.format(home=console.home) in answer.stderr.splitlines()[-1]
-
-
-def test_wsgi_refuses_an_unknown_setting_and_ends_with_the_sentence(console: Console) -> None:
-    answer = import_wsgi(console, EXTRANET_DOMIAN="x")
-    assert answer.returncode == 1
-    assert "Unknown setting EXTRANET_DOMIAN." in answer.stderr.splitlines()[-1]
+def test_wsgi_refuses_a_broken_home_or_an_unknown_setting_and_ends_with_the_sentence(
+    console: Console, tmp_path: Path
+) -> None:
+    environments, sentences = [{"EXTRANET_DOMIAN": "x"}], ["Unknown setting EXTRANET_DOMIAN."]
+    for broken in ("no key", "a key that others can read", "another key", "no registry"):
+        home = copy_home(console.home, tmp_path / broken)
+        break_it, sentence = BROKEN_HOMES[broken]
+        break_it(home)
+        environments.append({"EXTRANET_HOME": str(home)})
+        sentences.append(sentence.format(home=home))
+    for said, sentence in zip(import_wsgi(console, environments), sentences, strict=True):
+        assert sentence in said
 
 
 @pytest.mark.parametrize("command", [["serve"], ["tenant", "list"]], ids=" ".join)
@@ -156,4 +178,21 @@ def test_what_may_start_becomes_gunicorn_with_this_products_settings(
     assert "python:provisioning.gunicorn_conf" in arguments
     assert bind in arguments
     assert inherited["EXTRANET_WORKERS"] == "3"
+    assert "glibc.malloc.hugetlb=1" in inherited["GLIBC_TUNABLES"]
     assert inherited["EXTRANET_HOME"] == str(console.home)
+
+
+@pytest.mark.parametrize(
+    ("said", "inherited"),
+    [
+        ("glibc.malloc.arena_max=2", "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+    ],
+)
+def test_what_an_operator_says_about_memory_holds(
+    console: Console, monkeypatch: pytest.MonkeyPatch, said: str, inherited: str
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(os, "execve", lambda _program, _arguments, environment: started.append(environment))
+    assert console.run("serve", GLIBC_TUNABLES=said).exit_code == 0
+    assert started[0]["GLIBC_TUNABLES"] == inherited
