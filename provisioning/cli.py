@@ -42,6 +42,14 @@ class _Nouns(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _NOUNS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            # Click would look for what was meant among commands that are loaded, and none is.
+            raise click.NoSuchCommand(args[0], possibilities=_NOUNS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_NOUNS.items()))

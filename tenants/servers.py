@@ -74,7 +74,7 @@ class Servers:
         with self._registry.engine.connect() as connection:
             row = connection.execute(select(server_table).where(server_table.c.name == name)).one_or_none()
         if row is None:
-            raise NoSuchServer(f"There is no server {name!r}.")
+            raise NoSuchServer(f"There is no server {name!r}. See: extranet server list")
         return _server(row)
 
     def add(self, server: Server) -> None:
@@ -101,7 +101,7 @@ class Servers:
             if held := _held_by(connection, name):
                 raise ServerInUse(f"The server {name} still holds {_listed(held)}.")
             if connection.execute(delete(server_table).where(server_table.c.name == name)).rowcount == 0:
-                raise NoSuchServer(f"There is no server {name!r}.")
+                raise NoSuchServer(f"There is no server {name!r}. See: extranet server list")
 
     def by_room(self) -> list[str]:
         """Return the names of all servers, that with the fewest tenants first."""

@@ -94,6 +94,14 @@ def asked(db: Session, user: User) -> AskedReset | None:
     return AskedReset(link.id, sealed.decode(), asker.name if asker else "", link.expires_at)
 
 
+def to_approve(db: Session, actor: str) -> list[tuple[User, AskedReset]]:
+    """Return whose reset waits for this administrator: asked for by another one, and for somebody else."""
+    waits = select(User).join(OneTimeLink, OneTimeLink.user_id == User.id).where(*_alive(), User.id != actor)
+    people = db.scalars(waits.order_by(OneTimeLink.created_at)).all()
+    found = [(person, asked(db, person)) for person in people]
+    return [(person, reset) for person, reset in found if reset is not None and reset.asked_by != actor]
+
+
 def approves_alone(db: Session, user: User, actor: str) -> bool:
     """Tell whether there is no other active administrator who could approve a reset."""
     return active_admins(db, but=[user.id, actor]) == 0
@@ -111,9 +119,12 @@ def _end(db: Session, user: User, reason: str) -> None:
 
 
 def _waiting(user: User) -> tuple[ColumnElement[bool], ...]:
+    return (*_alive(), OneTimeLink.user_id == user.id)
+
+
+def _alive() -> tuple[ColumnElement[bool], ...]:
     return (
         OneTimeLink.purpose == _PURPOSE,
-        OneTimeLink.user_id == user.id,
         OneTimeLink.ended_at.is_(None),
         OneTimeLink.expires_at > utc_now(),
     )

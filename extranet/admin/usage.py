@@ -24,6 +24,8 @@ from extranet.request.current import current
 from extranet.security_log.events import Event
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+# Octets, as French calls bytes.
+_FRENCH_UNITS = ("o", "ko", "Mo", "Go", "To")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def spelled(size: int) -> str:
     while amount >= 1000 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
     number = format_decimal(amount, "#,##0.#" if unit else "#,##0", locale=current_language())
-    return f"{number}\N{NO-BREAK SPACE}{_UNITS[unit]}"
+    units = _FRENCH_UNITS if current_language() == "fr" else _UNITS
+    return f"{number}\N{NO-BREAK SPACE}{units[unit]}"
 
 
 def _month(db: Session) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.numbers import format_decimal
 from flask import request
 from werkzeug.wrappers import Response
 
@@ -13,6 +14,7 @@ from extranet.admin_logs import chart, finding, shown
 from extranet.admin_logs.blueprint import blueprint
 from extranet.admin_logs.frame import LogPage
 from extranet.admin_logs.looking import today
+from extranet.i18n import current_language
 from extranet.i18n import gettext as _
 from extranet.request.access import for_support, sensitive
 from extranet.request.current import current
@@ -50,7 +52,7 @@ def _chart() -> dict[str, Any]:
         "chart": chart.draw(counted, days, zone, today()),
         "days": days,
         "periods": chart.PERIODS,
-        "most_opened": finding.MOST_OPENED,
+        "most_opened": format_decimal(finding.MOST_OPENED, locale=current_language()),
     }
 
 

@@ -15,6 +15,7 @@ from extranet.models import Company, Profile
 from extranet.request import pages
 from extranet.request.access import for_support
 from extranet.request.current import current
+from extranet.today.waiting import waiting
 
 blueprint = Blueprint("today", __name__)
 
@@ -42,7 +43,9 @@ class LastLogin:
 @for_support
 def show() -> str:
     """Show the home page."""
-    return pages.render("today/show.html", now=datetime.now(UTC), last_login=_last_login(), missing=_missing())
+    return pages.render(
+        "today/show.html", now=datetime.now(UTC), last_login=_last_login(), missing=_missing(), waiting=waiting()
+    )
 
 
 def _last_login() -> LastLogin | None:

@@ -113,7 +113,7 @@ def export(console: Console, slug: str, activity: bool) -> None:
     console.stream(array(entries) if console.as_json else entries)
 
 
-@command.command()
+@command.command(short_help="Check that no entry was changed, removed or added.")
 @click.argument("slug", required=False)
 @click.option("--all", "everyone", is_flag=True, help="Every tenant's logs, and the operators' own.")
 @click.option("--anchor", default="", metavar="NUMBER:HEX", help="A head noted earlier: nothing before it may be gone.")

@@ -24,7 +24,7 @@ OPERATORS_DAYS = 365
 _FEWEST_DAYS = 180
 
 
-@click.command()
+@click.command(short_help="Remove what is older than a tenant keeps its logs.")
 @click.argument("slug", required=False, default="")
 @click.option("--all", "everyone", is_flag=True, help="Every tenant's logs, and the operators' own.")
 @click.option("--operators", is_flag=True, help="The operators' own journal alone.")

@@ -55,7 +55,7 @@ def ask(console: Console, slug: str, staff: str, reason: str, hours: int, writes
     )
 
 
-@command.command("list")
+@command.command("list", short_help="List what was asked of tenants, and what they granted.")
 @click.argument("slug", required=False, default="")
 @verb()
 def list_access(console: Console, slug: str) -> None:
@@ -98,7 +98,9 @@ def open_tenant(console: Console, slug: str, staff: str) -> None:
     with changing(console, slug) as db:
         token = make_link(db, member, console.origin)
     link = f"{tenant_url(console, console.tenancy.registry.by_slug(slug))}/support/{token}"
-    console.say({"slug": slug, "staff": staff, "link": link}, link)
+    console.say(
+        {"slug": slug, "staff": staff, "link": link}, f"{staff} enters here, once and within 5 minutes:", f"  {link}"
+    )
 
 
 @command.command(short_help="Give access back before its time, or take the request back.")

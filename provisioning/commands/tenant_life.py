@@ -45,6 +45,9 @@ def rename(console: Console, slug: str, new_slug: str, dry_run: bool, meant: str
     from tenants.lifecycle import refuse_rename, rename_tenant
 
     tenant = console.tenancy.registry.by_slug(slug)
+    if slug == new_slug:
+        console.say(tenant_document(console, tenant), f"{slug} has this name already; nothing was changed.")
+        return
     refuse_rename(console.tenancy, tenant, new_slug)
     left = left_behind(console, tenant, new_slug)
     if dry_run:
@@ -52,7 +55,7 @@ def rename(console: Console, slug: str, new_slug: str, dry_run: bool, meant: str
             {"slug": slug, "new_slug": new_slug, **left.document()}, f"{slug} would be {new_slug}.", *left.lines()
         )
         return
-    if left.is_something and new_slug != slug:
+    if left.is_something:
         for line in left.lines():
             click.echo(line, err=True)
         confirm(slug, meant, f"{slug} will be {new_slug}.")
@@ -224,10 +227,10 @@ def _document(plan: PurgePlan) -> dict[str, Any]:
 
 
 def _lines(slug: str, plan: PurgePlan) -> Iterator[str]:
-    yield f"From {plan.due:%Y-%m-%d} on, of {slug} would be destroyed:"
+    yield f"From {plan.due:%Y-%m-%d} on, this of {slug} would be destroyed:"
     yield from (f"  {what}" for what in plan.databases)
     yield from (f"  {folder}" for folder in plan.folders)
-    yield f"    with {plan.files} files, {plan.bytes / 1024**2:.1f} MiB"
+    yield f"    with {plan.files} {'file' if plan.files == 1 else 'files'}, {plan.bytes / 1024**2:.1f} MiB"
     yield from (f"  backup {name}" for name in plan.backups)
-    yield f"  {plan.keys} {'key' if plan.keys == 1 else 'keys'}: nothing that they sealed opens again, wherever it is"
+    yield f"  {plan.keys} {'key' if plan.keys == 1 else 'keys'}: nothing that {slug} has sealed opens again anywhere"
     yield from (f"  host {name}" for name in [*plan.hosts, *plan.former_slugs])

@@ -39,6 +39,7 @@ def restore_as_new(
     NoSuchBackup, and what ``clone_tenant`` raises, with nothing made.
     """
     refuse_lost(tenancy, path)
+    refuse_taken(tenancy, parse_slug(new_slug))
     with (
         held_tenant(tenancy, slug) as held,
         examined(tenancy, tenant := _placed(tenancy, held, server), choose(tenancy, held, backup_id, path)) as (

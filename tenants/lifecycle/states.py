@@ -11,11 +11,11 @@ from tenants.tenancy import Tenancy
 from tenants.tenant import WITH_DATA, State, Tenant
 
 _WHY_NOT = {
-    State.PROVISIONING: "was never finished: run tenant create {0} again.",
+    State.PROVISIONING: "was never finished: run extranet tenant create {0} again.",
     State.ACTIVE: "is active: close it first.",
-    State.SUSPENDED: "is suspended: run tenant resume {0}, or close it.",
-    State.CLOSED: "is closed: run tenant reopen {0} first.",
-    State.PURGED: "is being purged and does not come back: run tenant purge {0} again.",
+    State.SUSPENDED: "is suspended: run extranet tenant resume {0}, or close it.",
+    State.CLOSED: "is closed: run extranet tenant reopen {0} first.",
+    State.PURGED: "is being purged and does not come back: run extranet tenant purge {0} again.",
 }
 
 

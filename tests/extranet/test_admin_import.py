@@ -61,7 +61,7 @@ def test_an_administrator_onboards_two_hundred_people_from_a_file(platform: Plat
     assert people(platform) == 3, "nobody is created by looking"
     assert mails(platform) == []
     shown = browser.get("/admin/import")
-    assert figures(shown) == {"New": "200", "There already": "0", "To be mended": "0"}
+    assert figures(shown) == {"New": "200", "There already": "0", "To correct": "0"}
     assert "Create and invite 200 people" in shown.text
     recorded = events_after(platform, lambda: confirm(browser))
     assert names(recorded).count("user_created") == names(recorded).count("user_invited") == 200
@@ -332,7 +332,7 @@ def test_whoever_came_since_the_preview_is_not_created_twice(platform: Platform)
     )
     confirm(browser)
     page = browser.get("/admin/import")
-    assert figures(page) == {"Created and invited": "1", "There already": "1", "To be mended": "0"}
+    assert figures(page) == {"Created and invited": "1", "There already": "1", "To correct": "0"}
     with platform.db("acme") as db:
         rows = check_file(db, (HEADINGS + "Una,Under,una@people.example,una,,,\n").encode())
         add = imports._import_batch(db, rows, OPERATOR_ORIGIN, ANNA)

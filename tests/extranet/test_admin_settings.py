@@ -345,7 +345,7 @@ def test_sign_ins_of_the_month_before_do_not_count(platform: Platform, clock: ti
         ("en", 0, "0 B"),
         ("en", 999, "999 B"),
         ("en", 1000, "1 kB"),
-        ("fr", 1_540_000, "1,5 MB"),
+        ("fr", 1_540_000, "1,5 Mo"),
         ("nl", 2_000_000_000, "2 GB"),
         ("en", 10**16, "10,000 TB"),
     ],

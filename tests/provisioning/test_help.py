@@ -235,8 +235,9 @@ def test_wrong_usage_exits_2_and_says_how_it_is_used(console: Console, arguments
     assert console.journal() == []
 
 
-def test_a_mistyped_verb_is_answered_with_the_one_that_was_meant(console: Console) -> None:
+def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(console: Console) -> None:
     assert "Did you mean 'show'?" in console.run("tenant", "shw", "acme").stderr
+    assert "Did you mean 'tenant'?" in console.run("tenent", "show", "acme").stderr
 
 
 def test_the_roles_on_offer_are_the_roles_there_are() -> None:

@@ -116,7 +116,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(served: Console) -> 
     move = served.done("tenant", "move", "acme", "--to", "pg1", "--dry-run")
     assert move.stdout.startswith("acme would be moved from embedded to pg1: ")
     purge = served.done("tenant", "purge", "globex", "--dry-run")
-    assert purge.stdout.startswith(f"From {TODAY + 30 * DAY:%Y-%m-%d} on, of globex would be destroyed:")
+    assert purge.stdout.startswith(f"From {TODAY + 30 * DAY:%Y-%m-%d} on, this of globex would be destroyed:")
     assert served.contents() == before
     assert [entry.details["dry_run"] for entry in served.journal()[-4:]] == ["True"] * 4
 
@@ -172,7 +172,8 @@ def test_a_rename_says_whom_it_leaves_without_passkeys_or_single_sign_on_and_ask
     assert console.contents() == before
     # Nobody is asked about what would be refused, or changes nothing.
     assert "a tenant 'globex' already" in console.run("tenant", "rename", "acme", "globex").refusal
-    assert console.done("tenant", "rename", "acme", "acme").stdout.startswith("acme is now acme")
+    same = console.done("tenant", "rename", "acme", "acme").stdout
+    assert same == "acme has this name already; nothing was changed.\n"
     renamed = console.done("tenant", "rename", "acme", "apex", "--yes-i-mean", "acme")
     assert renamed.stdout.startswith("acme is now apex")
     # Globex has a passkey too, but nothing else: one person, said in the singular.
@@ -335,6 +336,6 @@ def test_a_tenant_that_is_being_purged_is_shown_and_listed(console: Console, mon
     assert refused.refusal == "Input/output error: disk."
     monkeypatch.undo()
     assert "purged" in console.done("tenant", "list").stdout
-    assert "does not come back: run tenant purge acme" in console.run("tenant", "reopen", "acme").refusal
+    assert "does not come back: run extranet tenant purge acme" in console.run("tenant", "reopen", "acme").refusal
     console.done("tenant", "purge", "acme", "--yes-i-mean", "acme")
     assert lifecycle.GRACE == 30 * DAY

@@ -361,7 +361,7 @@ def test_a_server_is_forgotten_only_when_it_holds_nobody(console: Console, regis
 def test_a_forgotten_server_leaves_no_credential(console: Console, registered: Answer) -> None:
     assert console.done("server", "remove", "pg1").stdout.startswith("pg1 is forgotten.")
     assert list((console.home / "operator").iterdir()) == []
-    assert console.run("server", "remove", "pg1").refusal == "There is no server 'pg1'."
+    assert console.run("server", "remove", "pg1").refusal == "There is no server 'pg1'. See: extranet server list"
 
 
 def test_by_default_a_tenant_goes_to_the_least_filled_server(

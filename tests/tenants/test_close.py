@@ -104,11 +104,11 @@ def test_what_nobody_could_be_told_of_does_not_happen(platform: Platform) -> Non
 def test_each_state_is_left_in_its_own_way(platform: Platform) -> None:
     tenancy = platform.tenancy
     lifecycle.suspend_tenant(tenancy, "acme")
-    with pytest.raises(IllegalTransition, match="run tenant resume acme"):
+    with pytest.raises(IllegalTransition, match="run extranet tenant resume acme"):
         lifecycle.reopen_tenant(tenancy, "acme")
     lifecycle.close_tenant(tenancy, "acme")
     for change in (lifecycle.suspend_tenant, lifecycle.resume_tenant):
-        with pytest.raises(IllegalTransition, match="closed: run tenant reopen acme"):
+        with pytest.raises(IllegalTransition, match="closed: run extranet tenant reopen acme"):
             change(tenancy, "acme")
     tenancy.registry.move_to(platform.tenant("acme"), State.PURGED)
     for other in (lifecycle.suspend_tenant, lifecycle.resume_tenant, lifecycle.close_tenant, lifecycle.reopen_tenant):
@@ -125,7 +125,7 @@ def test_what_was_never_finished_is_neither_closed_nor_reopened(platform: Platfo
 
     assert killed_in_child(create)
     for change in (lifecycle.close_tenant, lifecycle.reopen_tenant):
-        with pytest.raises(IllegalTransition, match="never finished: run tenant create initech"):
+        with pytest.raises(IllegalTransition, match="never finished: run extranet tenant create initech"):
             change(platform.tenancy, "initech")
 
 
