@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from extranet.accounts.held import let_in_again
 from extranet.accounts.new_passwords import password_rules
 from extranet.accounts.notices import name_of
 from extranet.accounts.passwords import Passwords, seal
@@ -38,6 +39,7 @@ def invite(db: Session, user: User, origin: Origin, actor: str) -> str:
         raise Invalid("username", _("This account is disabled. Enable it first."))
     if user.state == UserState.ACTIVE:
         raise Invalid("username", _("This account has a password already."))
+    let_in_again(db, user.id)
     token = _mail_new(db, user, actor, name_of(db, actor))
     note_change(db, Change.USER_INVITED, actor=actor, subject=user.id, label=user.name)
     record(db, Event.USER_INVITED, origin, actor=actor, subject=user.id)

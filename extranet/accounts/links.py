@@ -7,6 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
@@ -37,7 +38,11 @@ PATHS = {
 _REPLACED = frozenset({LinkPurpose.RESET, LinkPurpose.CONFIRM_EMAIL})
 # What a thief has begun ends with the password they knew.
 _OF_ONE_PASSWORD = (LinkPurpose.RESET, LinkPurpose.CONFIRM_EMAIL)
+HELD = "held"
+"""What keeps somebody out is in the same table (see ``held``), and no end of links ends it."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+_link: Any = OneTimeLink.__table__
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,13 @@ def use_link(db: Session, link: Link) -> None:
 
 def end_links(db: Session, user_id: str, reason: str, *purposes: LinkPurpose, since: datetime | None = None) -> None:
     """End a person's living links, all of them or those of some purposes, or only those made ``since``."""
-    living = (OneTimeLink.user_id == user_id) & OneTimeLink.ended_at.is_(None)
+    living = (_link.c.user_id == user_id) & (_link.c.purpose != HELD) & _link.c.ended_at.is_(None)
     if purposes:
-        living &= OneTimeLink.purpose.in_(purposes)
+        living &= _link.c.purpose.in_(purposes)
     if since is not None:
-        living &= OneTimeLink.created_at >= since
-    db.execute(update(OneTimeLink).where(living).values(ended_at=utc_now(), end_reason=reason))
+        living &= _link.c.created_at >= since
+    # On the table, not the class: at every sign-in, and looking for objects it may concern costs more than the rest.
+    db.execute(update(_link).where(living).values(ended_at=utc_now(), end_reason=reason))
 
 
 def end_links_of_password(db: Session, user_id: str, reason: str) -> None:

@@ -10,13 +10,15 @@ import time
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from extranet.accounts.held import is_held
 from extranet.accounts.limits import new_address_limits, reserve_all
 from extranet.accounts.links import Link, end_links, find_link, living_links, make_link, use_link
 from extranet.accounts.names import parse_email
-from extranet.accounts.recovery import is_taken, put_address_back, shut_out
+from extranet.accounts.recovery import is_taken, put_address_back
+from extranet.accounts.shutting_out import WayBack, shut_out
 from extranet.activity.changes import Change
 from extranet.activity.operations import note_change
-from extranet.errors import Invalid, TooManyAttempts
+from extranet.errors import Invalid, LinkRefused, TooManyAttempts
 from extranet.i18n import gettext as _
 from extranet.mail.kinds import MailKind
 from extranet.mail.outbox import post
@@ -73,6 +75,8 @@ def confirm_new_address(db: Session, token: bytes, origin: Origin) -> None:
     link = find_link(db, LinkPurpose.CONFIRM_EMAIL, token)
     use_link(db, link)
     user = db.get_one(User, link.user_id)
+    if user.is_shut or is_held(db, user.id):
+        raise LinkRefused("Who asked for this was shut out since.")
     before = user.email
     _store_address(db, user, link.detail)
     end_links(db, user.id, "email_changed", LinkPurpose.RESET)
@@ -89,20 +93,20 @@ def find_undoing(db: Session, token: bytes) -> tuple[User, str]:
     return db.get_one(User, link.user_id), link.detail
 
 
-def undo_new_address(db: Session, token: bytes, origin: Origin) -> bool:
+def undo_new_address(db: Session, token: bytes, origin: Origin) -> WayBack:
     """Put the old address back, or keep it, and shut out whoever asked for another: they knew the password.
 
-    Return whether a link to a new password was mailed to it. It is not when another account has it by now.
+    Return how the owner comes in again. No link is mailed to that address when another account has it by now.
     """
     link = find_link(db, LinkPurpose.UNDO_EMAIL, token)
     use_link(db, link)
     user = db.get_one(User, link.user_id)
     is_back = put_address_back(db, user, link)
-    ended = shut_out(db, user, link.detail)
+    shut = shut_out(db, user, link, origin)
     outcome = Outcome.OK if is_back else Outcome.REFUSED
-    details = {"logins_ended": ended}
+    details = {"logins_ended": shut.logins_ended, "way_back": shut.way_back}
     record(db, Event.EMAIL_CHANGE_UNDONE, origin, actor=user.id, outcome=outcome, details=details)
-    return is_back
+    return shut.way_back
 
 
 def masked(address: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
@@ -14,7 +16,7 @@ from extranet.accounts.mail_limits import locked_mail_limits, new_browser_mail_l
 from extranet.i18n import lazy
 from extranet.mail.kinds import MailKind
 from extranet.mail.outbox import post
-from extranet.models import Company, KnownBrowser, LinkPurpose, Role, User, UserState
+from extranet.models import Company, KnownBrowser, LinkPurpose, Passkey, Role, User, UserState
 from extranet.models.base import utc_now
 from extranet.models.company import THE_COMPANY
 from extranet.security_log.origin import PROVIDER, Origin
@@ -29,7 +31,8 @@ def stranger_link(db: Session, user: User) -> str:
 
 def tell_password_changed(db: Session, user: User, origin: Origin) -> None:
     """Tell somebody that their password was changed, by whomever."""
-    _tell_with_browser(db, MailKind.PASSWORD_CHANGED, user, origin)
+    names = select(Passkey.name).where(Passkey.user_id == user.id).order_by(Passkey.created_at, Passkey.id)
+    _tell_with_browser(db, MailKind.PASSWORD_CHANGED, user, origin, passkeys=list(db.scalars(names)))
 
 
 def tell_new_browser(db: Session, user: User, browser: KnownBrowser, origin: Origin) -> None:
@@ -54,11 +57,20 @@ def tell_browser_reused(db: Session, user: User, origin: Origin) -> None:
     _tell_with_browser(db, MailKind.BROWSER_REUSED, user, origin)
 
 
-def tell_administrators(db: Session, user: User) -> None:
-    """Tell the administrators that somebody reported a stranger in their account."""
-    admins = select(User).where(User.role == Role.ADMIN, User.state == UserState.ACTIVE, User.id != user.id)
-    for admin in db.scalars(admins.order_by(User.username)):
-        post(db, MailKind.STRANGER_REPORTED, admin, person=user.name, when=utc_now())
+def tell_administrators(db: Session, user: User, *, is_held: bool = False) -> None:
+    """Tell the administrators that somebody reported a stranger in their account, and has to be let in by them."""
+    told: dict[str, Any] = {"person": user.name, "when": utc_now()}
+    for admin in administrators_of(db, but=user.id):
+        if is_held:
+            post(db, MailKind.LET_IN_AGAIN, admin, link=f"/admin/people/{user.id}", **told)
+        else:
+            post(db, MailKind.STRANGER_REPORTED, admin, **told)
+
+
+def administrators_of(db: Session, *, but: str) -> Sequence[User]:
+    """Return the active administrators except one person."""
+    admins = select(User).where(User.role == Role.ADMIN, User.state == UserState.ACTIVE, User.id != but)
+    return db.scalars(admins.order_by(User.username)).all()
 
 
 def tell_locked(db: Session, user_id: str, typed: str) -> None:
@@ -103,7 +115,7 @@ def _name_typed(typed: str) -> str:
     return f"name/{typed.strip().lower()}"
 
 
-def _tell_with_browser(db: Session, kind: MailKind, user: User, origin: Origin) -> None:
+def _tell_with_browser(db: Session, kind: MailKind, user: User, origin: Origin, **more: Any) -> None:
     browser = describe_browser(origin.user_agent)
     link = stranger_link(db, user)
-    post(db, kind, user, when=utc_now(), browser=browser, seen_from=origin.address, stranger_link=link)
+    post(db, kind, user, when=utc_now(), browser=browser, seen_from=origin.address, stranger_link=link, **more)

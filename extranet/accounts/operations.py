@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from extranet.accounts.held import let_in_again
 from extranet.accounts.invitations import end_invitations
 
 # The command line reaches everything about accounts through this module.
@@ -24,7 +25,7 @@ from extranet.accounts.links import end_links, end_links_of_password
 from extranet.accounts.logins import end_logins, forget_browsers, known_browsers, renew_secret
 from extranet.accounts.names import parse_email, parse_person_name, parse_username
 from extranet.accounts.new_passwords import PasswordRules, password_rules, store_password
-from extranet.accounts.notices import tell_administrators, tell_password_changed
+from extranet.accounts.notices import tell_password_changed
 from extranet.accounts.passwords import Passwords, normalised, opened
 from extranet.activity.changes import Change
 from extranet.activity.operations import note_change
@@ -36,7 +37,6 @@ from extranet.models.company import THE_COMPANY
 from extranet.security_log.events import Event, Outcome
 from extranet.security_log.operations import record
 from extranet.security_log.origin import Origin
-from extranet.single_sign_on.identities import forget_identities
 from tenants.throttle import refund, reset
 
 
@@ -81,7 +81,7 @@ def find_user(db: Session, name: str) -> User:
     wanted = name.strip().lower()
     user = db.scalars(select(User).where(or_(User.username == wanted, User.email == wanted))).one_or_none()
     if user is None:
-        raise NotFound(f"There is no user {name!r}.")
+        raise NotFound(f"There is no user {name!r}. See: extranet user list")
     return user
 
 
@@ -125,26 +125,10 @@ def change_password(
     return secret
 
 
-def report_stranger(db: Session, user_id: str, *, login_id: str, origin: Origin) -> None:
-    """Act on "this wasn't me": every other login and browser ends, and a new password has to be chosen now."""
-    user = db.get_one(User, user_id)
-    # Whoever has no password could not type it to choose another one.
-    user.must_change_password = bool(user.password)
-    if user.password:
-        # Whoever knew it may have linked the account to somebody of their own. Without one, the link is the owner's.
-        forget_identities(db, user_id)
-    forget_browsers(db, user_id, but=db.get_one(Login, login_id).browser_id)
-    ended = end_logins(db, user_id, "stranger_reported", but=login_id)
-    end_links_of_password(db, user_id, "reported")
-    tell_administrators(db, user)
-    after = {"logins_ended": ended}
-    note_change(db, Change.STRANGER_REPORTED, actor=user_id, subject=user_id, label=user.name, after=after)
-    record(db, Event.STRANGER_REPORTED, origin, actor=user_id, details={"logins_ended": ended})
-
-
 def set_password(db: Session, passwords: Passwords, user: User, password: str, origin: Origin, actor: str) -> None:
     """Give a user a password on their behalf, ending all their logins; raise Invalid."""
     store_password(db, user, password_rules(db, user).encoded(passwords, password))
+    let_in_again(db, user.id)
     if user.state == UserState.INVITED:
         user.state = UserState.ACTIVE
         # Their first: there is none that changed.

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
+from extranet.accounts.links import HELD
 from extranet.activity.changes import Change
 from extranet.activity.operations import TENANT, note_change
 from extranet.models import (
@@ -37,8 +38,10 @@ def begin_anew(db: Session, origin: Origin, actor: str, details: dict[str, Any])
     """
     now = utc_now()
     db.execute(update(Login).where(Login.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
-    for link in (Invitation, OneTimeLink):
-        db.execute(update(link).where(link.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
+    db.execute(update(Invitation).where(Invitation.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
+    # A hold is no link: it keeps somebody out.
+    links = update(OneTimeLink).where(OneTimeLink.ended_at.is_(None), OneTimeLink.purpose != HELD)
+    db.execute(links.values(ended_at=now, end_reason=_REASON))
     for access in (SupportGrant, SupportVisit):
         db.execute(update(access).where(access.ended_at.is_(None)).values(ended_at=now, end_reason=_REASON))
     for table in (PendingSignIn, RecoveryCode):

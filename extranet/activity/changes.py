@@ -31,6 +31,7 @@ class Change(StrEnum):
     FACTOR_REMOVED = "factor_removed"
     FACTOR_RENAMED = "factor_renamed"
     FACTORS_RESET = "factors_reset"
+    FACTORS_WITHDRAWN = "factors_withdrawn"
     RECOVERY_CODES_MADE = "recovery_codes_made"
     LOGIN_ENDED = "login_ended"
     BROWSER_RENAMED = "browser_renamed"

@@ -33,6 +33,7 @@ SENTENCES: dict[Change, Any] = {
     Change.FACTOR_RENAMED: lazy("Passkey renamed"),
     Change.FACTOR_REMOVED: lazy("Second factor removed"),
     Change.FACTORS_RESET: lazy("Second factors reset"),
+    Change.FACTORS_WITHDRAWN: lazy("Second factors removed that were added after what was reported"),
     Change.RECOVERY_CODES_MADE: lazy("New recovery codes made"),
     Change.LOGIN_ENDED: lazy("Session ended"),
     Change.BROWSER_RENAMED: lazy("Browser renamed"),

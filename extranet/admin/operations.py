@@ -8,11 +8,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from extranet.accounts import operations as accounts
+from extranet.accounts.held import is_held
 from extranet.accounts.invitations import end_invitations, invite
 from extranet.accounts.logins import end_logins
 from extranet.accounts.names import parse_email, parse_username
 from extranet.accounts.notices import name_of
 from extranet.accounts.operations import NewUser, create_user
+from extranet.accounts.recovery import start_reset
 from extranet.activity.changes import Change
 from extranet.activity.operations import note_change
 from extranet.admin.finding import active_admins
@@ -102,12 +104,12 @@ def deactivate(db: Session, user: User, origin: Origin, actor: str) -> bool:
 
 
 def correct_address(db: Session, user: User, email: str, origin: Origin, actor: str) -> bool:
-    """Mail somebody's invitation to another address; raise Invalid. Return whether it differs.
+    """Mail somebody's way in to another address; raise Invalid. Return whether it differs.
 
-    Only of who has no password yet: whoever has one confirms a new address themselves.
+    Only of who has no password: invited, or shut out after a report. Whoever has one confirms a new address themselves.
     """
     one_at_a_time(db)
-    if user.state != UserState.INVITED:
+    if user.state != UserState.INVITED and not is_held(db, user.id):
         raise Invalid("email", _("This person changes their address themselves, in their preferences."))
     wanted = parse_email(email)
     if wanted == user.email:
@@ -119,7 +121,8 @@ def correct_address(db: Session, user: User, email: str, origin: Origin, actor: 
     changed = {"before": {"email": before}, "after": {"email": wanted}}
     note_change(db, Change.EMAIL_CHANGED, actor=actor, subject=user.id, label=user.name, **changed)
     record(db, Event.EMAIL_CHANGED, origin, actor=actor, subject=user.id)
-    invite(db, user, origin, actor)
+    way_in = invite if user.state == UserState.INVITED else start_reset
+    way_in(db, user, origin=origin, actor=actor)
     return True
 
 

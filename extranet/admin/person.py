@@ -7,6 +7,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from extranet.accounts import operations as accounts
+from extranet.accounts.held import is_held
 from extranet.accounts.logins import active_logins, known_browsers
 from extranet.admin import factor_resets, operations
 from extranet.admin.blueprint import blueprint, for_admins
@@ -14,7 +15,7 @@ from extranet.admin.finding import HAS_SECOND_FACTOR
 from extranet.admin.forms import AddressForm, RoleForm, UsernameForm
 from extranet.admin.words import ROLES, STATES
 from extranet.errors import Invalid
-from extranet.models import Profile, Role, User
+from extranet.models import Profile, Role, User, UserState
 from extranet.request import pages
 from extranet.request.access import for_support, sensitive
 from extranet.request.cookies import change_session
@@ -68,7 +69,7 @@ def change_username(user_id: str) -> Response:
 @for_admins
 @sensitive
 def correct_address(user_id: str) -> Response:
-    """Mail an invitation to another address."""
+    """Mail an invitation, or the way back in, to another address."""
     user = operations.find_person(current.db, user_id)
     form = AddressForm(request.form)
     if not form.validate():
@@ -77,7 +78,7 @@ def correct_address(user_id: str) -> Response:
         operations.correct_address(current.db, user, form.email.data or "", current.origin, current.user.id)
     except Invalid as refused:
         return _refuse_form(user_id, form, refused)
-    return _done(user_id, pages.INVITED)
+    return _done(user_id, pages.INVITED if user.state == UserState.INVITED else pages.RESET_MAILED)
 
 
 @blueprint.get("/people/<user_id>/deactivate")
@@ -167,6 +168,7 @@ def _page(user: User, form: _Form | None = None, *, refusal: str = "", status: i
         has_second_factor=bool(db.execute(select(HAS_SECOND_FACTOR).where(User.id == user.id)).scalar_one()),
         identities=identities_of(db, user.id),
         invitation=operations.open_invitation(db, user),
+        is_held=is_held(db, user.id),
         asked_reset=factor_resets.asked(db, user),
         approves_alone=factor_resets.approves_alone(db, user, current.user.id),
         roles=ROLES,

@@ -42,6 +42,8 @@ class Factors:
     app_since: datetime | None
     passkeys: Sequence[Passkey]
     codes_left: int
+    app_used_at: datetime | None = None
+    codes_since: datetime | None = None
 
     @property
     def count(self) -> int:
@@ -68,8 +70,14 @@ class Here:
 
 def factors_of(db: Session, user_id: str) -> Factors:
     """Return what a person has; an app counts once a code of it was typed."""
-    since = db.scalars(select(Totp.confirmed_at).where(Totp.user_id == user_id)).one_or_none()
-    return Factors(since, passkeys_of(db, user_id), recovery_codes.codes_left(db, user_id))
+    app = db.scalars(select(Totp).where(Totp.user_id == user_id)).one_or_none()
+    return Factors(
+        app.confirmed_at if app else None,
+        passkeys_of(db, user_id),
+        recovery_codes.codes_left(db, user_id),
+        totp.last_used(app) if app else None,
+        recovery_codes.made_at(db, user_id),
+    )
 
 
 def add_app(db: Session, here: Here, secret: bytes, code: str) -> Changed:
@@ -77,7 +85,7 @@ def add_app(db: Session, here: Here, secret: bytes, code: str) -> Changed:
     step = totp.step_of(secret, code)
     if step is None:
         raise Invalid(
-            "code", _("This code is not right. Check that the clock of your phone is, and type the next one.")
+            "code", _("This code is not right. Check that your phone shows the right time, then type the next code.")
         )
     totp.store(db, here.user_id, secret, step)
     return _added(db, here, {"factor": "totp"}, APP)
@@ -148,6 +156,7 @@ def renew_codes(db: Session, here: Here) -> list[str]:
     if factors_of(db, here.user_id).count == 0:
         raise NotFound("There is no factor that recovery codes could stand in for.")
     user = db.get_one(User, here.user_id)
+    _login_in_use(db, here)
     codes = recovery_codes.make_codes(db, user.id)
     post(db, MailKind.RECOVERY_CODES_MADE, user, when=utc_now(), stranger_link=stranger_link(db, user))
     note_change(db, Change.RECOVERY_CODES_MADE, actor=user.id, subject=user.id, label=user.name)
@@ -171,7 +180,7 @@ def reset_factors(db: Session, user: User, origin: Origin, actor: str) -> None:
 
 
 def _added(db: Session, here: Here, factor: dict[str, str], shown: object) -> Changed:
-    user, login = db.get_one(User, here.user_id), db.get_one(Login, here.login_id)
+    user, login = db.get_one(User, here.user_id), _login_in_use(db, here)
     codes = [] if recovery_codes.codes_left(db, user.id) else recovery_codes.make_codes(db, user.id)
     login.factors = ",".join(dict.fromkeys([*login.factors.split(","), factor["factor"]]))
     changed = _end_elsewhere(db, here, codes)
@@ -201,6 +210,14 @@ def _end_elsewhere(db: Session, here: Here, codes: list[str]) -> Changed:
     forget_browsers(db, here.user_id, but=db.get_one(Login, here.login_id).browser_id)
     end_logins(db, here.user_id, "factors_changed", but=here.login_id)
     return Changed(renew_secret(db, here.login_id), codes)
+
+
+def _login_in_use(db: Session, here: Here) -> Login:
+    # Of a tenant's writers one comes after the other: "this wasn't me" has ended this, or will see what it adds.
+    login = db.get_one(Login, here.login_id, populate_existing=True)
+    if login.ended_at is not None:
+        raise NotFound("This login ended a moment ago.")
+    return login
 
 
 def _own_passkey(db: Session, user_id: str, passkey_id: str) -> Passkey:

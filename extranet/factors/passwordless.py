@@ -48,6 +48,7 @@ def sign_in_by_passkey(
 
 def _owner_of(db: Session, passkey: Passkey) -> User:
     user = db.get_one(User, passkey.user_id)
-    if user.state != UserState.ACTIVE or user.is_shut:
+    # While a reported stranger waits to be shut out by a new password, the passkey may be theirs.
+    if user.state != UserState.ACTIVE or user.must_change_password:
         raise FactorRefused("This account is not open.")
     return user

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -52,6 +53,11 @@ def codes_left(db: Session, user_id: str) -> int:
     """Return how many codes still work."""
     unused = select(func.count()).where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
     return db.execute(unused).scalar_one()
+
+
+def made_at(db: Session, user_id: str) -> datetime | None:
+    """Return when a person's codes were made; None when they have none."""
+    return db.execute(select(func.max(RecoveryCode.created_at)).where(RecoveryCode.user_id == user_id)).scalar_one()
 
 
 def forget_codes(db: Session, user_id: str) -> None:

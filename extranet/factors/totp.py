@@ -6,6 +6,7 @@ import base64
 import re
 import secrets
 import time
+from datetime import UTC, datetime, timedelta
 
 import pyotp
 import segno
@@ -105,6 +106,13 @@ def use_code(db: Session, user_id: str, code: str) -> bool:
     # One statement that compares and sets: of twenty requests with one code, one finds the row as it was.
     used = update(Totp).where(_confirmed(user_id), Totp.secret == sealed, Totp.last_step < step).values(last_step=step)
     return bool(db.execute(used.execution_options(synchronize_session=False)).rowcount == 1)  # type: ignore[attr-defined]
+
+
+def last_used(app: Totp) -> datetime | None:
+    """Return when a code of an app was last accepted, to half a minute; None when only the one that set it up was."""
+    used = datetime.fromtimestamp(app.last_step * _PERIOD, UTC)
+    # The code typed then may have been the next one of a clock that is fast.
+    return used if used > app.created_at + timedelta(seconds=_PERIOD) else None
 
 
 def _confirmed(user_id: str) -> ColumnElement[bool]:

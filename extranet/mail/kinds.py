@@ -13,11 +13,12 @@ class MailKind(StrEnum):
     INVITATION = "invitation"  # link, by (name of who invites), until
     RESET = "reset"  # link, until
     RESET_BY_ADMIN = "reset_by_admin"  # link, until, by
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - when, browser, seen_from, stranger_link
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - passkeys (names), when, browser, seen_from, stranger_link
     NEW_BROWSER = "new_browser"  # when, browser, seen_from, stranger_link
     MANY_NEW_BROWSERS = "many_new_browsers"  # when, browser, seen_from, stranger_link: the last of a day
     BROWSER_REUSED = "browser_reused"  # when, browser, seen_from, stranger_link
     STRANGER_REPORTED = "stranger_reported"  # to administrators: person (name), when
+    LET_IN_AGAIN = "let_in_again"  # to administrators: person (name), link (to their page), when
     CONFIRM_EMAIL = "confirm_email"  # to the new address: link, until
     EMAIL_CHANGING = "email_changing"  # to the old address: new (masked), link (undo), until
     EMAIL_CHANGED = "email_changed"  # to the old address: new (masked), link (undo), until

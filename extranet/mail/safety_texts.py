@@ -11,7 +11,7 @@ def password_changed(cause: Cause) -> Words:
     """Say that a password was changed."""
     return Words(
         _("Your password has been changed"),
-        (_("The password of your account at %(company)s has been changed.", company=cause.company),),
+        (_("The password of your account at %(company)s has been changed.", company=cause.company), _passkeys(cause)),
         facts=cause.where,
         guarded=True,
     )
@@ -74,6 +74,40 @@ def stranger_reported(cause: Cause) -> Words:
             _("It has been signed out everywhere, and a new password has to be chosen."),
             _("Please find out together what happened."),
         ),
+        facts=cause.where,
+    )
+
+
+def let_in_again(cause: Cause) -> Words:
+    """Tell administrators that somebody reported a stranger, and that no mail lets them in again."""
+    person = cause.text("person")
+    return Words(
+        _("%(person)s waits for you to let them in again", person=person),
+        (
+            _(
+                "%(person)s reports that their account at %(company)s was used by somebody else.",
+                person=person,
+                company=cause.company,
+            ),
+            _(
+                "It has been signed out everywhere and its password no longer works. What was added to it since, to "
+                "sign in with, has been removed."
+            ),
+            _(
+                "No link to a new password was mailed to them: whoever merely reads their mail must not get in that "
+                "way."
+            ),
+            _(
+                "Speak to them, face to face or on the phone, and ask whether they sent this report themselves. If "
+                "not, somebody else reads their mail, which has to end first."
+            ),
+            _(
+                "Once you are sure that it is them and that their address is right, mail them a link from their page: "
+                "Help them in, Mail a link. The address can be corrected there."
+            ),
+        ),
+        _("Open their page"),
+        cause.link(),
         facts=cause.where,
     )
 
@@ -188,6 +222,18 @@ def account_locked(cause: Cause) -> Words:
             _("There is nothing you must do."),
         ),
         facts=cause.where,
+    )
+
+
+def _passkeys(cause: Cause) -> str:
+    names = cause.values["passkeys"]
+    if not names:
+        return _("No passkey opens this account.")
+    return ngettext(
+        "%(count)s passkey still opens this account: %(names)s.",
+        "%(count)s passkeys still open this account: %(names)s.",
+        len(names),
+        names=", ".join(names),
     )
 
 

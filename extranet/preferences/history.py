@@ -11,8 +11,8 @@ from datetime import datetime
 from flask import Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from extranet.accounts import operations
 from extranet.accounts.browsers import describe_browser
+from extranet.accounts.shutting_out import report_stranger as shut_others_out
 from extranet.i18n import current_language
 from extranet.i18n import gettext as _
 from extranet.paging import pager_of
@@ -52,13 +52,14 @@ def history() -> str:
 
 @blueprint.post("/history/not-me")
 def report_stranger() -> AnyResponse:
-    """Act on "this wasn't me": shut everybody else out, then ask for a new password.
+    """Act on "this wasn't me": shut everybody else out, then ask for a new password and a look at second factors.
 
     Not sensitive: it is the way out for somebody in a hurry, and all it can do to an intruder's advantage is to
     demand the current password.
     """
-    operations.report_stranger(current.db, current.user.id, login_id=current.user.login_id, origin=current.origin)
-    change_session(notice=pages.STRANGER_REPORTED)
+    user = current.user
+    has_password = shut_others_out(current.db, user.id, login_id=user.login_id, origin=current.origin)
+    change_session(notice=pages.STRANGER_REPORTED if has_password else pages.STRANGER_REPORTED_NO_PASSWORD)
     return redirect(url_for("preferences.security"), 303)
 
 

@@ -51,7 +51,9 @@ def change_password() -> Response:
     except NoSlot:
         form.reject("", _("The server is very busy. Please try again in a few seconds."))
         return _page(form, 503)
-    start_session(Kind.LOGIN, secret, notice=pages.PASSWORD_CHANGED)
+    was_reported = current.user.must_change_password
+    notice = pages.PASSWORD_CHANGED_AFTER_REPORT if was_reported else pages.PASSWORD_CHANGED
+    start_session(Kind.LOGIN, secret, notice=notice)
     return redirect(url_for("preferences.security"), 303)
 
 

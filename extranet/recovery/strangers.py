@@ -5,6 +5,7 @@ from __future__ import annotations
 from werkzeug.wrappers import Response
 
 from extranet.accounts import new_addresses, recovery
+from extranet.accounts.shutting_out import WayBack
 from extranet.errors import LinkRefused
 from extranet.models import LinkPurpose
 from extranet.recovery.blueprint import blueprint
@@ -12,6 +13,12 @@ from extranet.recovery.carried import carried_token, leave_to_sign_in, open_link
 from extranet.request import pages
 from extranet.request.access import public
 from extranet.request.current import current
+
+_NOTICES = {
+    WayBack.MAILED: pages.SHUT_OUT,
+    WayBack.ADMINISTRATOR: pages.SHUT_OUT_FOR_GOOD,
+    WayBack.OPERATOR: pages.SHUT_OUT_ALONE,
+}
 
 
 @blueprint.get("/stranger/<token>")
@@ -37,10 +44,10 @@ def report() -> Response:
 def report_now() -> Response:
     """Shut everybody out."""
     try:
-        is_mailed = recovery.report_stranger_by_link(current.db, carried_token(), current.origin)
+        way_back = recovery.report_stranger_by_link(current.db, carried_token(), current.origin)
     except LinkRefused:
         return refuse_link(LinkPurpose.REPORT_STRANGER)
-    return _leave(is_mailed)
+    return _leave(way_back)
 
 
 @blueprint.get("/email/undo/<token>")
@@ -66,11 +73,11 @@ def undo() -> Response:
 def undo_now() -> Response:
     """Put the old address back and shut everybody out."""
     try:
-        is_mailed = new_addresses.undo_new_address(current.db, carried_token(), current.origin)
+        way_back = new_addresses.undo_new_address(current.db, carried_token(), current.origin)
     except LinkRefused:
         return refuse_link(LinkPurpose.UNDO_EMAIL)
-    return _leave(is_mailed)
+    return _leave(way_back)
 
 
-def _leave(is_mailed: bool) -> Response:
-    return leave_to_sign_in(pages.SHUT_OUT if is_mailed else pages.SHUT_OUT_FOR_GOOD)
+def _leave(way_back: WayBack) -> Response:
+    return leave_to_sign_in(_NOTICES[way_back])

@@ -7,9 +7,11 @@ and its reading of X-Forwarded-For are never run, for they know no tenants.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import Flask, request
 from flask_login import AnonymousUserMixin, LoginManager
@@ -117,7 +119,7 @@ def recognise() -> bool:
 
 def _find_user(state: State) -> None:
     now = utc_now()
-    row = current.db.execute(_FIND, {"secret_hash": hash_secret(current.cookie.secret), "now": now}).one_or_none()
+    row = _row_of_login(now)
     if row is None:
         start_session(Kind.ANONYMOUS)
         return
@@ -127,14 +129,25 @@ def _find_user(state: State) -> None:
         start_session(Kind.ANONYMOUS)
         return
     agent = printable(current.client.user_agent)
-    if agent != found.user_agent and describe_browser(agent) != describe_browser(found.user_agent):
+    is_doubtful = agent != found.user_agent and describe_browser(agent) != describe_browser(found.user_agent)
+    if is_doubtful:
         found = replace(found, proved_at=None, user_agent=agent)
         write_beside(lambda db: _doubt(db, found))
+    is_noted = now - found.last_seen_at > _LAST_SEEN_EVERY
+    if is_noted:
+        _note_seen(found, now)
+    # That was committed, which lets go of the lock: whoever waited for it may have ended this very login.
+    if state.writes and (is_doubtful or is_noted) and _row_of_login(now) is None:
+        start_session(Kind.ANONYMOUS)
+        return
     state.user = found
     state.accent, state.logo = found.accent_hue, found.logo
     use_language(found.language)
-    if now - found.last_seen_at > _LAST_SEEN_EVERY:
-        _note_seen(found, now)
+
+
+def _row_of_login(now: datetime) -> Sequence[Any] | None:
+    asked = {"secret_hash": hash_secret(current.cookie.secret), "now": now}
+    return current.db.execute(_FIND, asked).one_or_none()
 
 
 def _note_seen(found: SignedIn, now: datetime) -> None:

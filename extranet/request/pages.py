@@ -38,6 +38,14 @@ NOTICES = {
     9: lazy("The browser has been forgotten."),
     10: lazy("You are signed out."),
     11: lazy("Every other session has been signed out. Now choose a new password."),
+    12: lazy(
+        "Your password has been changed. Now look through your passkeys, your authenticator app and your recovery "
+        "codes: remove what you did not add yourself."
+    ),
+    13: lazy(
+        "Every other session has been signed out. Now look through your passkeys, your authenticator app and your "
+        "recovery codes: remove what you did not add yourself."
+    ),
     20: lazy("That took too long. Please sign in once more."),
     21: lazy("Your authenticator app is set up. Your other sessions have been signed out."),
     22: lazy("The passkey has been added. Your other sessions have been signed out."),
@@ -67,11 +75,16 @@ NOTICES = {
         "Everybody is signed out, and the old password no longer works. A link to choose a new one is in your mail."
     ),
     32: lazy(
-        "Everybody is signed out, and the old password no longer works. Your administrator will let you in again."
+        "Everybody is signed out, and the old password no longer works. No link is mailed, as reading your mail must "
+        "not be enough to get in. Speak to an administrator of your company: they will let you in again."
     ),
     33: lazy("Your e-mail address has been changed."),
     34: lazy("We have sent a link to your new address. Nothing changes until you open it."),
     35: lazy("Your e-mail address stays as it is."),
+    36: lazy(
+        "Everybody is signed out, and the old password no longer works. No link is mailed, as reading your mail must "
+        "not be enough to get in. Speak to the operator of this service: they will let you in again."
+    ),
     40: lazy("It is you. For ten minutes you will not be asked again."),
     70: lazy("Noted. The logs are open to you now."),
     110: lazy("The visit is over. For another one, ask for another link."),
@@ -92,6 +105,8 @@ VISIT_OVER, VISIT_LEFT, SUPPORT_GRANTED, SUPPORT_DECLINED, SUPPORT_REVOKED = 110
 SIGN_ON_ON, SIGN_ON_OFF, SIGN_ON_NOW_OFF, SIGN_ON_REMOVED, PERSON_UNLINKED, UNLINKED = 100, 101, 102, 103, 104, 105
 SAVED, PICTURE_CHANGED, PICTURE_REMOVED, PASSWORD_CHANGED, PASSWORD_SET = 1, 2, 3, 4, 5
 PASSWORD_RESET, SHUT_OUT, SHUT_OUT_FOR_GOOD, EMAIL_CONFIRMED, EMAIL_ASKED, EMAIL_KEPT = 30, 31, 32, 33, 34, 35
+SHUT_OUT_ALONE = 36
+PASSWORD_CHANGED_AFTER_REPORT, STRANGER_REPORTED_NO_PASSWORD = 12, 13
 CONFIRMED = 40
 LINKED = 90
 SIGN_IN_TOO_LATE, APP_ADDED, PASSKEY_ADDED, PASSKEY_RENAMED, PASSKEY_REMOVED, APP_REMOVED = 20, 21, 22, 23, 24, 25

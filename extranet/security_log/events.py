@@ -36,6 +36,7 @@ class Event(StrEnum):
     FACTOR_REMOVED = "factor_removed"
     FACTOR_RENAMED = "factor_renamed"
     FACTORS_RESET = "factors_reset"
+    FACTORS_WITHDRAWN = "factors_withdrawn"
     FACTORS_RESET_ASKED = "factors_reset_asked"
     RECOVERY_CODES_MADE = "recovery_codes_made"
     RECOVERY_CODE_USED = "recovery_code_used"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -81,6 +82,14 @@ def read_about(db: Session, user_id: str, *, offset: int = 0, limit: int | None 
     entries = select(security_event_table).where(_concerns(user_id))
     newest_first = entries.order_by(security_event_table.c.sequence.desc()).offset(offset).limit(limit)
     return journal(db.info["keys"]).read(iter(db.execute(newest_first)))
+
+
+def last_report(db: Session, user_id: str) -> datetime | None:
+    """Return when a stranger was last reported in somebody's account; None when never."""
+    columns = security_event_table.c
+    reports = (columns.subject == user_id) & (columns.event == Event.STRANGER_REPORTED)
+    at = db.execute(select(func.max(columns.at)).where(reports)).scalar_one()
+    return datetime.fromisoformat(at) if at else None
 
 
 def _concerns(user_id: str) -> ColumnElement[bool]:

@@ -33,6 +33,7 @@ SENTENCES: dict[Event | TenantEvent, Any] = {
     Event.FACTOR_REMOVED: lazy("Second factor removed"),
     Event.FACTOR_RENAMED: lazy("Passkey renamed"),
     Event.FACTORS_RESET: lazy("Second factors reset"),
+    Event.FACTORS_WITHDRAWN: lazy("Second factors removed that were added after what was reported"),
     Event.FACTORS_RESET_ASKED: lazy("Reset of second factors asked for, or dropped"),
     Event.RECOVERY_CODES_MADE: lazy("New recovery codes made"),
     Event.RECOVERY_CODE_USED: lazy("Recovery code used"),

@@ -340,7 +340,7 @@ def test_an_old_address_that_is_anothers_by_now_is_not_taken_back(platform: Plat
     owner = platform.browser()
     undone = events_after(platform, lambda: follow(platform, link(platform, MailKind.EMAIL_CHANGED), owner))
     assert [(entry.event, entry.outcome) for entry in undone] == [("email_change_undone", "refused")]
-    assert "Your administrator will let you in again" in owner.get("/login").text
+    assert "Speak to an administrator of your company" in owner.get("/login").text
     assert email(platform) == NEW
     assert mails_of(platform, kind=MailKind.RESET) == []
     assert try_sign_in(platform.browser(), "ben", PASSWORD).status_code == 422

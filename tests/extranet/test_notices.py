@@ -253,7 +253,7 @@ def test_when_the_address_cannot_be_put_back_nobody_gets_a_link(
     with platform.db("acme") as db:
         operations.find_user(db, "ben").email = "ben@other.example"
     visitor, _reported = report(platform, path)
-    assert "Your administrator will let you in again" in visitor.get("/login").text
+    assert "Speak to an administrator of your company" in visitor.get("/login").text
     assert mails_of(platform, kind=MailKind.RESET) == []
     assert try_sign_in(platform.browser(), "ben", PASSWORD).status_code == 422
 
