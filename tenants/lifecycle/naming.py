@@ -30,10 +30,8 @@ def rename_tenant(tenancy: Tenancy, slug: str, new_slug: str, tell: Tell | None 
 
 
 def refuse_rename(tenancy: Tenancy, tenant: Tenant, new_slug: str) -> None:
-    """Raise BadSlug, SlugTaken or IllegalTransition when a tenant cannot get this slug; its own it can always have."""
+    """Raise BadSlug, SlugTaken or IllegalTransition when a tenant cannot get this other slug."""
     parse_slug(new_slug)
-    if tenant.slug == new_slug:
-        return
     if tenant.state not in {State.ACTIVE, State.SUSPENDED}:
         raise IllegalTransition(f"{tenant.slug} is {tenant.state} and cannot be renamed.")
     refuse_taken(tenancy, new_slug, tenant.uuid)
