@@ -141,8 +141,7 @@ class Servers:
     def connect(self, tenant: Tenant, budget: ConnectionBudget) -> psycopg.Connection[Any]:
         """Connect to a tenant's database as its own role, within a budget; raise TenantUnavailable."""
         server = self.by_name(tenant.server)
-        with self._registry.engine.connect() as connection:
-            *newer, last = self._passwords_of(connection, tenant, tenant.server)
+        *newer, last = self._passwords_as_kept(tenant)
         for password in newer:
             with suppress(TenantUnavailable):
                 return _connect(server, tenant, password, budget)
@@ -150,8 +149,7 @@ class Servers:
 
     def password_of(self, tenant: Tenant) -> str:
         """Return the newest password of a tenant's own role; raise TenantUnavailable. For operators' examinations."""
-        with self._registry.engine.connect() as connection:
-            return self._passwords_of(connection, tenant, tenant.server)[0]
+        return self._passwords_as_kept(tenant)[0]
 
     def budget_of(self, name: str, make_room: Callable[[], bool]) -> ConnectionBudget:
         """Return this process's budget on a server, made at first use; raise NoSuchServer."""
@@ -163,14 +161,27 @@ class Servers:
                 budget = self._budgets.setdefault(name, made)
         return budget
 
+    def _passwords_as_kept(self, tenant: Tenant) -> list[str]:
+        with self._registry.engine.connect() as connection:
+            sealed = self._sealed(connection, tenant, tenant.server)
+        # Opening asks the registry too. If each of the few who may do so held a connection meanwhile, all would wait
+        # for another one.
+        return self._opened(tenant, tenant.server, sealed)
+
     def _passwords_of(self, connection: Connection, tenant: Tenant, server: str) -> list[str]:
         """Return the passwords that may be the right one, the newest first."""
+        return self._opened(tenant, server, self._sealed(connection, tenant, server))
+
+    def _sealed(self, connection: Connection, tenant: Tenant, server: str) -> bytes:
         ours = select(database_login_table.c.password).where(
             database_login_table.c.tenant_uuid == tenant.uuid, database_login_table.c.server == server
         )
-        sealed = connection.execute(ours).scalar_one_or_none()
+        sealed: bytes | None = connection.execute(ours).scalar_one_or_none()
         if sealed is None:
             raise TenantUnavailable(f"{tenant.slug} has no login on the server {server}.")
+        return sealed
+
+    def _opened(self, tenant: Tenant, server: str, sealed: bytes) -> list[str]:
         try:
             opened = self._keys_of(tenant).open(_SEAL.purpose, sealed, context=_SEAL.bound_to(server))
         except BadSeal as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import select, text
 
-from tenants import schema
+from tenants import postgresql_pool, schema
 from tenants import tenancy as tenancy_module
 from tenants.errors import KeyUnavailable, NotInitialised, SchemaBehind, TenantUnavailable
 from tenants.keys import create_master_key
@@ -19,6 +20,7 @@ from tenants.registry_database import registry_exists
 from tenants.registry_tables import generation_table
 from tenants.settings import Settings, read_settings
 from tenants.tenancy import Tenancy, initialise
+from tenants.tenant import Tenant
 from tests.services.postgresql import Cluster
 from tests.tenants.servers import cleaned
 from tests.tenants.world import HISTORY, in_children, kill_this_process, killed_in_child
@@ -186,6 +188,19 @@ def test_what_is_told_apart_is_one_moment(empty: Settings) -> None:
         with tenancy.registry.changing():
             pass
         assert reader.execute(select(generation_table.c.number)).scalar_one() == before
+
+
+@pytest.mark.parametrize("kept_on", ["postgresql"])
+def test_whoever_looks_up_a_tenants_password_needs_one_connection_to_the_registry_at_a_time(
+    tenancy: Tenancy, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_pool, "WAIT_SECONDS", 0.2)
+    with ExitStack() as others:
+        for _ in range(postgresql_pool.MOST_CONNECTIONS - 1):
+            others.enter_context(tenancy.registry.engine.connect())
+        # As after half a second, or a change: the keys are looked at anew.
+        tenancy.generation.forget()
+        assert tenancy.servers.password_of(acme)
 
 
 def test_the_journal_of_operators_is_not_changed_even_by_the_registrys_own_role(empty: Settings, database: str) -> None:
